@@ -1,0 +1,1 @@
+"""One folder per stage: `main.py` and `requirements.txt`, nothing else (ADR 0001)."""

@@ -1,0 +1,1 @@
+"""Documents on SQLite, objects on files, topics over the embedded broker."""

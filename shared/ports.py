@@ -1,0 +1,133 @@
+"""What the domain asks of the world, in our nouns. Adapters: `shared/adapters/local`, `shared/adapters/google`.
+
+All methods block; callers on an event loop run them in a thread. Errors are those of `shared.errors`: `NotFound`,
+`Conflict` / `AlreadyExists` for failed preconditions, `Retryable` for passing faults (an adapter has already retried
+a bounded number of times when it raises one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+Data = dict[str, Any]  # JSON values and timezone-aware datetimes
+Operator = Literal["==", "<", "<=", ">", ">=", "in"]
+Where = tuple[str, Operator, Any]  # dotted field path, operator, value
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document as read. `version` is opaque and changes with every write; `read_time` is the store's clock."""
+
+    path: str  # "predictions/abc", "predictions/abc/feedback/def"
+    data: Data
+    version: str
+    create_time: datetime
+    update_time: datetime
+    read_time: datetime
+
+    @property
+    def id(self) -> str:
+        return self.path.rsplit("/", 1)[1]
+
+
+class Documents(Protocol):
+    """A document store with compare-and-set on each document's version."""
+
+    def get(self, path: str) -> Document | None: ...
+
+    def create(self, path: str, data: Data) -> Document:
+        """Raise `AlreadyExists` if there is one."""
+
+    def replace(self, path: str, data: Data, version: str) -> Document:
+        """Write the whole document only if its version is still `version`, else raise `Conflict`."""
+
+    def delete(self, path: str, version: str | None = None) -> None:
+        """Deleting what does not exist is fine; with `version`, raise `Conflict` if it changed."""
+
+    def query(
+        self,
+        collection: str,
+        where: Sequence[Where] = (),
+        order_by: Sequence[tuple[str, Literal["asc", "desc"]]] = (),
+        limit: int = 100,
+        after: Sequence[Any] | None = None,
+    ) -> list[Document]:
+        """Documents directly in `collection`, ordered (ties by path); `after` holds the last row's order values and,
+        last, its id: the cursor."""
+
+    def watch(self, path: str) -> AsyncIterator[Document | None]:
+        """The document now, then after each change (changes may coalesce). Holds no thread per watcher."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One generation of an object. `crc32c` and `md5` are base64 of big-endian bytes, as Cloud Storage writes them."""
+
+    bucket: str
+    name: str
+    generation: int
+    size: int  # bytes
+    content_type: str
+    crc32c: str
+    md5: str
+    create_time: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """What a client must send: `method url` with exactly these headers."""
+
+    method: Literal["GET", "PUT"]
+    url: str
+    headers: Mapping[str, str]
+
+
+class Objects(Protocol):
+    """Immutable generations of named bytes in buckets."""
+
+    def stat(self, bucket: str, name: str, generation: int | None = None) -> ObjectInfo: ...
+
+    def get(
+        self, bucket: str, name: str, generation: int | None = None, span: tuple[int, int] | None = None
+    ) -> bytes:
+        """The bytes of one generation (the live one if None); `span` = [start, stop). A whole read is checked
+        against crc32c; a mismatch raises `Retryable`."""
+
+    def put(
+        self,
+        bucket: str,
+        name: str,
+        data: bytes,
+        content_type: str,
+        if_generation_match: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
+        """Durable when it returns. `if_generation_match=0`: only if no live object exists, else `Conflict`."""
+
+    def delete(self, bucket: str, name: str, generation: int | None = None) -> None:
+        """Deleting what does not exist is fine."""
+
+    def list(self, bucket: str, prefix: str = "", after: str = "", limit: int = 1000) -> list[ObjectInfo]:
+        """Live objects in name order, names greater than `after`."""
+
+    def sign(
+        self,
+        method: Literal["GET", "PUT"],
+        bucket: str,
+        name: str,
+        expires: datetime,
+        content_type: str = "",
+        max_bytes: int = 0,
+    ) -> SignedRequest:
+        """A URL that does exactly this until `expires`. PUT binds content type and size, creates only."""
+
+
+class Topics(Protocol):
+    """Publish only: delivery is by push."""
+
+    def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
+        """Durable when it returns the message id."""

@@ -1,0 +1,59 @@
+"""Predictions over the `Documents` port: every change is a compare-and-set on what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.errors import Conflict, Retryable
+from shared.ports import Documents
+from shared.prediction import Prediction, from_data, path_of, to_data
+
+_ATTEMPTS = 20  # losers of a race re-read and decide again; each loss means that somebody else made progress
+
+Change = Callable[[Prediction, datetime], Prediction | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A prediction as read, by the store's clock."""
+
+    prediction: Prediction
+    version: str
+    update_time: datetime
+    read_time: datetime
+
+
+class PredictionStore:
+    def __init__(self, documents: Documents) -> None:
+        self.documents = documents
+
+    def get(self, prediction_id: str) -> Snapshot | None:
+        document = self.documents.get(path_of(prediction_id))
+        if document is None:
+            return None
+        return Snapshot(from_data(document.data), document.version, document.update_time, document.read_time)
+
+    def create(self, prediction: Prediction) -> None:
+        """Raises `AlreadyExists`."""
+        self.documents.create(prediction.path, to_data(prediction))
+
+    def update(self, prediction_id: str, change: Change) -> Prediction | None:
+        """Apply `change(prediction, now)` until nobody interferes; None from `change` writes nothing.
+
+        Returns what the document now says, or None if there is no document. Raises `Retryable` after losing 20 races.
+        """
+        for _ in range(_ATTEMPTS):
+            snapshot = self.get(prediction_id)
+            if snapshot is None:
+                return None
+            changed = change(snapshot.prediction, snapshot.read_time)
+            if changed is None:
+                return snapshot.prediction
+            try:
+                self.documents.replace(changed.path, to_data(changed), snapshot.version)
+                return changed
+            except Conflict:
+                continue
+        raise Retryable("the prediction is being changed by many writers")
