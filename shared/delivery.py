@@ -141,9 +141,7 @@ def give_back(store: PredictionStore, held: Claim) -> bool:
         done = holds(prediction, held.fence)
         if not done:
             return None
-        return replace(
-            prediction, phase=Phase.RETRYING, lease_expire_time=now, given_back=prediction.given_back + 1
-        )
+        return replace(prediction, phase=Phase.RETRYING, lease_expire_time=now, given_back=prediction.given_back + 1)
 
     store.update(held.prediction.id, step)
     return done

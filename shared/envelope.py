@@ -14,7 +14,7 @@ from shared.errors import Malformed
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One delivery. `delivery_attempt` is 1 at first; the broker sends it for subscriptions with a dead-letter topic."""
+    """One delivery. `delivery_attempt` starts at 1; sent for subscriptions that have a dead-letter topic."""
 
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""`pipeline.yaml`, read into types and cross-checked. For `local/`, `cli/`, the bundler and tests; never at request time."""
+"""`pipeline.yaml`, read into types and cross-checked. For tools and tests; nothing reads it at request time."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def load(path: Path = PATH) -> Pipeline:
     import yaml
 
     try:
-        return parse(yaml.load(path.read_text("utf-8"), Loader=_unique_keys(yaml)))
+        return parse(yaml.load(path.read_text("utf-8"), Loader=_unique_keys(yaml)))  # noqa: S506 - a SafeLoader
     except (OSError, yaml.YAMLError) as error:
         raise Misconfigured(f"pipeline.yaml cannot be read: {' '.join(str(error).split())}") from None
 
@@ -137,10 +137,11 @@ def _bad_names(pipeline: Pipeline) -> list[str]:
         problems.append("entry points must have different names: the framework keys them by bare name")
     if len(set(identities)) != len(identities):
         problems.append("every stage has an identity of its own")
-    for schedule in pipeline.schedules.values():
-        if schedule.topic not in pipeline.topics:
-            problems.append(f"schedule {schedule.name}: the topic {schedule.topic!r} does not exist")
-    return problems
+    return problems + [
+        f"schedule {schedule.name}: the topic {schedule.topic!r} does not exist"
+        for schedule in pipeline.schedules.values()
+        if schedule.topic not in pipeline.topics
+    ]
 
 
 def _unique_keys(yaml: Any) -> Any:

@@ -91,9 +91,7 @@ class Objects(Protocol):
 
     def stat(self, bucket: str, name: str, generation: int | None = None) -> ObjectInfo: ...
 
-    def get(
-        self, bucket: str, name: str, generation: int | None = None, span: tuple[int, int] | None = None
-    ) -> bytes:
+    def get(self, bucket: str, name: str, generation: int | None = None, span: tuple[int, int] | None = None) -> bytes:
         """The bytes of one generation (the live one if None); `span` = [start, stop). A whole read is checked
         against crc32c; a mismatch raises `Retryable`."""
 
