@@ -1,0 +1,1 @@
+"""The inference container: bundles, preprocessing, serving, bulk, training and evaluation of segmentation models."""
