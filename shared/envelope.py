@@ -44,7 +44,7 @@ def from_json(envelope: Any) -> Push:
             subscription=str(envelope.get("subscription") or ""),
             delivery_attempt=int(envelope.get("deliveryAttempt") or 1),
         )
-    except (KeyError, TypeError, AttributeError, ValueError, binascii.Error):
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, binascii.Error):
         raise Malformed("the body is not a Pub/Sub push envelope") from None
 
 

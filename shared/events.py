@@ -83,5 +83,5 @@ class SegmentRequested:
                 deadline=datetime.fromisoformat(attributes["deadline"]),
                 trace=attributes.get("traceparent", ""),
             )
-        except (KeyError, ValueError, TypeError, RecursionError):
+        except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
             raise Malformed("not a segment message") from None
