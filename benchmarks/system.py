@@ -1,0 +1,178 @@
+"""The whole local system beside the container alone, on the same photos, in the same run.
+
+What limits it: the container's decode, forward and encode take nearly all the time of both cores; everything around
+them (notification, accept, broker, scaler, three durable document writes per photo) competes for the same cores. The
+ratio says what the promise "every photo ends once, also under kill -9" costs in throughput.
+
+    python -m benchmarks.system --photos 1000
+
+The photos lie in the bucket before the clock starts: the object server is paused while they are written, so all
+notifications are pending, and goes on when the clock starts. The instance is warm. The cache is off. The container
+alone is measured before and after, to see the machine drift.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.photos import photos
+from benchmarks.report import finish
+from shared.adapters.local.documents import LocalDocuments
+from shared.adapters.local.objects import LocalObjects
+
+CLIENTS = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=1000)
+    count = parser.parse_args().photos
+    print(f"drawing {count} photos", file=sys.stderr)
+    files = list(photos(count))
+    before = container_alone(files)
+    system, counts = whole_system(files)
+    after = container_alone(files)
+    alone = (before + after) / 2
+    print(f"container alone {before:.1f} and {after:.1f} images/s, whole system {system:.1f}: {system / alone:.3f}")
+    finish(
+        "system",
+        {
+            "photos": count,
+            "container_images_per_s": [round(before, 2), round(after, 2)],
+            "system_images_per_s": round(system, 2),
+            "ratio": round(system / alone, 4),
+            "states": counts,
+        },
+    )
+
+
+def container_alone(files: list[bytes]) -> float:
+    """Images/s of `POST /v1/segment` with 32 closed-loop clients, warm."""
+    with container() as port:
+        segment(port, files[:CLIENTS])
+        started = time.monotonic()
+        segment(port, files)
+        return len(files) / (time.monotonic() - started)
+
+
+@contextmanager
+def container() -> Iterator[int]:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "inference_container", "--port", str(port)], stdout=subprocess.DEVNULL
+    )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/readyz")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def segment(port: int, files: list[bytes]) -> None:
+    local = threading.local()
+
+    def one(body: bytes) -> None:
+        while True:
+            if not hasattr(local, "connection"):
+                local.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+            local.connection.request("POST", "/v1/segment", body, {"Content-Type": "image/jpeg"})
+            answer = local.connection.getresponse()
+            answer.read()
+            if answer.status == 200:
+                return
+            if answer.status not in (429, 503):
+                raise RuntimeError(f"the container answered {answer.status}")
+            time.sleep(float(answer.headers.get("Retry-After", 1)))
+
+    with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(one, files))
+
+
+def whole_system(files: list[bytes]) -> tuple[float, dict[str, int]]:
+    """Images/s from the first notification to the last commit, and how many ended in which state."""
+    with tempfile.TemporaryDirectory() as folder, stack(Path(folder)) as pids:
+        warm(Path(folder), files[0])
+        objects = LocalObjects(Path(folder))
+        os.kill(pids["objects"], signal.SIGSTOP)
+        for number, body in enumerate(files):
+            objects.put("uploads", f"users/bench/{number:06d}.jpg", body, "image/jpeg")
+        started = time.monotonic()
+        os.kill(pids["objects"], signal.SIGCONT)
+        counts = wait_until_ended(LocalDocuments(Path(folder) / "documents.db"), len(files) + 1)
+        return len(files) / (time.monotonic() - started), counts
+
+
+@contextmanager
+def stack(folder: Path) -> Iterator[dict[str, int]]:
+    environ = os.environ | {"MASKLINE_CACHE": "off", "MASKLINE_IDLE_SECONDS": "600"}
+    command = [sys.executable, "-m", "cli.main", "up", "--no-samples", "--port", str(free_port()), "--data", folder]
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        listing = subprocess.run(
+            [sys.executable, "-m", "cli.main", "ps", "--json", "--data", str(folder), "--url", url],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        yield {row["role"]: row["pid"] for row in json.loads(listing.stdout)}
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def warm(folder: Path, body: bytes) -> None:
+    LocalObjects(folder).put("uploads", "users/bench/warm.jpg", body, "image/jpeg")
+    wait_until_ended(LocalDocuments(folder / "documents.db"), 1)
+
+
+def wait_until_ended(documents: LocalDocuments, count: int, seconds: float = 900) -> dict[str, int]:
+    ends = ("SUCCEEDED", "FAILED", "REJECTED", "CANCELLED", "EXPIRED")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        rows = documents.query("predictions", [("state", "in", list(ends))], limit=count + 1)
+        if len(rows) >= count:
+            return {end: sum(row.data["state"] == end for row in rows) for end in ends}
+        print(f"\r{len(rows)} of {count}", end="", file=sys.stderr)
+        time.sleep(0.5)
+    raise TimeoutError("not every photo ended")
+
+
+def wait_for(url: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"{url} did not answer")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()
