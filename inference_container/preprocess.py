@@ -29,8 +29,7 @@ def target_shape(width: int, height: int, input_size: int) -> tuple[int, int]:
     if min(width, height, input_size) < 1:
         raise ValueError("a photo and an input size have at least one pixel")
     aspect = min(max(width / height, 1 / MAX_ASPECT), MAX_ASPECT)
-    best = min(_shapes(input_size), key=lambda wh: (_misfit(wh[0], wh[1], aspect, input_size), wh))
-    return best
+    return min(_shapes(input_size), key=lambda wh: (_misfit(wh[0], wh[1], aspect, input_size), wh))
 
 
 def _shapes(input_size: int) -> list[tuple[int, int]]:

@@ -22,3 +22,10 @@ def names() -> tuple[str, ...]:
 def build(name: str, classes: int) -> nn.Module:
     """A network `name` with `classes` output channels; KeyError for a name that is not registered."""
     return _BUILDERS[name](classes)
+
+
+def output_stride(network: nn.Module) -> int:
+    """Pixels of the photo per logit, along one side: 1, 2 or 4."""
+    stride = network.output_stride
+    assert isinstance(stride, int)
+    return stride

@@ -77,6 +77,7 @@ class CompactNet(nn.Module):
     """uint8 (N, 3, H, W), H and W multiples of 32 -> float logits (N, classes, H/2, W/2)."""
 
     output_stride = 2
+    mean: Tensor
 
     def __init__(self, classes: int) -> None:
         super().__init__()

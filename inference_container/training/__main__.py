@@ -1,33 +1,37 @@
-"""`python -m inference_container.training --data DIR --out DIR`: train, then write a bundle."""
+"""`python -m inference_container.training --data DIR --out DIR`: train, then write the evaluated bundle OUT/bundle."""
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 from pathlib import Path
 
 import torch
 
 from inference_container.training.dataset import load
 from inference_container.training.draws import Plan
+from inference_container.training.export import Origin, export
 from inference_container.training.loop import Run
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the command line, train and save; goes on where an interrupted run of the same --out stopped."""
+    """Read the command line, train, export; goes on where an interrupted run of the same --out stopped."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     options.out.mkdir(parents=True, exist_ok=True)
-    sizes = tuple((float(a), int(b)) for a, b in (part.split(":") for part in options.sizes.split(",")))
-    plan = Plan(options.passes, options.batch, options.seed, sizes)
+    plan = Plan(options.passes, options.batch, options.seed, _sizes(options.sizes))
+    Origin(options.architecture, plan.sizes[-1][1], _command(options), _commit()).write(options.out)
     run = Run(options.architecture, load(options.data), plan, options.out)
     run.train(options.workers, lambda line: print(line, flush=True))
+    export(options.out, options.out / "bundle", options.data, options.version)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m inference_container.training", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds pets/ and people/")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and bundle go here")
+    parser.add_argument("--version", default="1", help="version of the bundle")
     parser.add_argument("--architecture", default="compact-v1")
     parser.add_argument("--passes", type=int, default=120)
     parser.add_argument("--batch", type=int, default=16)
@@ -36,6 +40,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches")
     return parser
+
+
+def _sizes(text: str) -> tuple[tuple[float, int], ...]:
+    """ "0:128,0.4:192" -> ((0.0, 128), (0.4, 192))"""
+    parts = (part.split(":") for part in text.split(","))
+    return tuple((float(share), int(pixels)) for share, pixels in parts)
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command that repeats this run, without the folders of this machine."""
+    names = ("architecture", "passes", "batch", "seed", "sizes")
+    choices = " ".join(f"--{name} {getattr(options, name)}" for name in names)
+    return f"python -m inference_container.training --data DATA --out OUT {choices}"
+
+
+def _commit() -> str:
+    """The commit of the code, "unknown" outside a checkout."""
+    asked = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -27,15 +27,26 @@ def restore(path: Path, network: nn.Module, average: nn.Module, optimizer: torch
     """Fill the three from `path` and return the step to go on with; 0 if there is no checkpoint yet."""
     if not path.exists():
         return 0
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-        step = int(file.metadata()["step"])
+    tensors, step = _read(path)
     network.load_state_dict(_below(tensors, "network."))
     average.load_state_dict(_below(tensors, "average."))
     state = optimizer.state_dict()
     state["state"] = _moments(_below(tensors, "optimizer."))
     optimizer.load_state_dict(state)
     return step
+
+
+def averaged(path: Path, network: nn.Module) -> int:
+    """Fill `network` with the averaged weights in `path`; returns the steps they took."""
+    tensors, step = _read(path)
+    network.load_state_dict(_below(tensors, "average."))
+    return step
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], int]:
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        return tensors, int(file.metadata()["step"])
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

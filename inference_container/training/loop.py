@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from inference_container.architectures import build
+from inference_container.architectures import build, output_stride
 from inference_container.training import checkpoint
 from inference_container.training.dataset import CLASSES, Photo
 from inference_container.training.draws import Draws, Plan
@@ -40,11 +40,12 @@ class Run:
 
     def __init__(self, architecture: str, photos: list[Photo], plan: Plan, out: Path) -> None:
         torch.manual_seed(plan.seed)
-        self.network = build(architecture, len(CLASSES)).to(memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.network).eval()
+        self.network = build(architecture, len(CLASSES))
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average: nn.Module = copy.deepcopy(self.network).eval()
         self._optimizer = torch.optim.AdamW(self.network.parameters(), PEAK_RATE, weight_decay=DECAY)
         self._table, self._plan, self._photos, self._out = log_weights(), plan, photos, out
-        self._draws = Draws(photos, plan, int(self.network.output_stride))
+        self._draws = Draws(photos, plan, output_stride(self.network))
 
     def train(self, workers: int, say: Say) -> nn.Module:
         """Run to the end of the plan and return the averaged network, in eval mode."""

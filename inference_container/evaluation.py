@@ -1,0 +1,167 @@
+"""`python -m inference_container.evaluation --data DIR --model BUNDLE`: quality on labelled photos at their own size.
+
+Each photo goes through the serving path: `to_model_size`, forward, class per pixel, nearest upsampling. The last line
+of the output is one JSON object: per set and source foreground IoU, IoU per class, cats told from dogs, time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inference_container import bundle
+from inference_container.preprocess import to_model_size
+from inference_container.training.dataset import CLASSES, Bytes, Entry, entries, lookup
+
+IGNORE = 255
+_SPECIES = {"cat": CLASSES.index("cat"), "dog": CLASSES.index("dog")}
+UPSAMPLINGS = ("nearest", "bilinear")
+
+
+@torch.inference_mode()
+def predict(module: nn.Module, image: Image.Image, input_size: int, upsampling: str = "nearest") -> Bytes:
+    """Class per pixel, uint8 (h, w), of an upright RGB photo at its own size.
+
+    nearest: class at the network's resolution, then copied (as serving does); bilinear: logits raised first, dearer.
+    """
+    pixels = torch.from_numpy(to_model_size(image, input_size).copy()).permute(2, 0, 1)[None]
+    logits: Tensor = module(pixels)
+    size = (image.height, image.width)
+    if upsampling == "bilinear":
+        logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
+        return np.asarray(logits[0].argmax(0).numpy(), np.uint8)
+    small = Image.fromarray(logits[0].argmax(0).to(torch.uint8).numpy())
+    return np.asarray(small.resize((image.width, image.height), Image.Resampling.NEAREST))
+
+
+def truth(entry: Entry) -> Bytes:
+    """Class per pixel as the set labels it, 255 where it says nothing; an unlabelled person is background."""
+    bits = lookup(entry.set_name)
+    lowest = [int(value & -value).bit_length() - 1 for value in bits.astype(int)]
+    table = np.where(bits == 0b1111, IGNORE, lowest).astype(np.uint8)
+    with Image.open(entry.mask) as file:
+        return np.take(table, np.asarray(file))
+
+
+@dataclass
+class Tally:
+    """Pixel counts by (true class, found class) over some photos, and cats and dogs told apart among them."""
+
+    photos: int = 0
+    pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(CLASSES), len(CLASSES)), np.int64))
+    species: int = 0
+    species_right: int = 0
+
+    def add(self, label: str, true: Bytes, found: Bytes) -> None:
+        """Count one photo; `label` is its class in `split.csv`."""
+        known = true != IGNORE
+        codes = true[known].astype(np.int64) * len(CLASSES) + found[known]
+        self.pixels += np.bincount(codes, minlength=len(CLASSES) ** 2).reshape(self.pixels.shape)
+        self.photos += 1
+        if label in _SPECIES:
+            self.species += 1
+            self.species_right += int(_majority(found) == _SPECIES[label])
+
+    def report(self) -> dict[str, Any]:
+        """Foreground IoU and mean IoU of foreground and background (both pooled), IoU per class, species accuracy."""
+        foreground, background = self._binary()
+        result: dict[str, Any] = {
+            "photos": self.photos,
+            "foregroundIoU": _rounded(foreground),
+            "mIoU": _rounded((foreground + background) / 2),
+            "classIoU": {name: _rounded(self._iou(i)) for i, name in enumerate(CLASSES) if self.pixels[i].any()},
+        }
+        if self.species:
+            result["speciesAccuracy"] = _rounded(self.species_right / self.species)
+        return result
+
+    def _binary(self) -> tuple[float, float]:
+        miss, false = int(self.pixels[1:, 0].sum()), int(self.pixels[0, 1:].sum())
+        both, neither = int(self.pixels[1:, 1:].sum()), int(self.pixels[0, 0])
+        wrong = miss + false
+        return both / max(both + wrong, 1), neither / max(neither + wrong, 1)
+
+    def _iou(self, index: int) -> float:
+        right = int(self.pixels[index, index])
+        return right / max(int(self.pixels[index].sum() + self.pixels[:, index].sum()) - right, 1)
+
+
+def _majority(found: Bytes) -> int:
+    """The pet with the larger area in the mask; background if there is none."""
+    counts = np.bincount(found.ravel(), minlength=len(CLASSES))
+    best = max(_SPECIES.values(), key=lambda index: int(counts[index]))
+    return best if counts[best] else 0
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)
+
+
+def evaluate(model: bundle.LoadedModel, photos: Iterable[Entry], upsampling: str = "nearest") -> dict[str, Any]:
+    """Report per set and per set/source over `photos`, and the mean time of decoded photo to mask in ms."""
+    tallies: defaultdict[str, Tally] = defaultdict(Tally)
+    seconds: list[float] = []
+    for entry in photos:
+        with Image.open(entry.image) as file:
+            image = file.convert("RGB")
+        start = time.perf_counter()
+        found = predict(model.module, image, model.manifest.input_size, upsampling)
+        seconds.append(time.perf_counter() - start)
+        for key in (entry.set_name, f"{entry.set_name}/{entry.source}"):
+            tallies[key].add(entry.label, truth(entry), found)
+    report: dict[str, Any] = {key: tallies[key].report() for key in sorted(tallies)}
+    report["millisecondsPerPhoto"] = _rounded(1000 * sum(seconds) / max(len(seconds), 1))
+    return report
+
+
+def test_photos(data: Path) -> Iterator[Entry]:
+    """The test splits of pets and people, as far as `data` holds them."""
+    for name in ("pets", "people"):
+        if (data / name / "split.csv").exists():
+            yield from entries(data, name, "test")
+
+
+def original_photos(data: Path) -> Iterator[Entry]:
+    """Test photos at full resolution (`data/originals`), those of known sets."""
+    root, index = data / "originals", data / "originals" / "originals.csv"
+    if not index.exists():
+        return
+    with index.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            set_name, name = row["name"].split("/")
+            if set_name in ("pets", "people"):
+                image, mask = (root / set_name / f"{name}.{ext}" for ext in ("jpg", "png"))
+                yield Entry(set_name, name, row["class"], row["source"], image, mask)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the command line and print the report."""
+    parser = argparse.ArgumentParser(prog="python -m inference_container.evaluation", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds pets/, people/ and originals/")
+    parser.add_argument("--model", type=Path, default=bundle.STARTER, help="bundle; the starter model if left out")
+    parser.add_argument("--upsampling", choices=UPSAMPLINGS, default="nearest")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    model = bundle.load(options.model)
+    report = {"model": f"{model.manifest.name} {model.manifest.version}", "upsampling": options.upsampling}
+    report["test"] = evaluate(model, test_photos(options.data), options.upsampling)
+    report["originals"] = evaluate(model, original_photos(options.data), options.upsampling)
+    print(json.dumps(report, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""`model.json`: what a model is, what it was made from and how good it is. Parsed strictly, no torch needed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from shared.errors import Misconfigured
+
+_COLOR = re.compile(r"#[0-9a-f]{6}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # also a folder's name
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_INPUT_SIZES = range(32, 2049)  # px
+_STRIDES = (1, 2, 4)
+
+
+class BundleError(Misconfigured):
+    """The bundle cannot be used; the message says why, for a person, without paths."""
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """One class of the mask: `id` is the mask's pixel value, `color` "#rrggbb" in lower case."""
+
+    id: int
+    name: str
+    color: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `model.json`.
+
+    `input_size`: px, square root of the area photos are resized to (`preprocess.target_shape`).
+    `output_stride`: logits are (N, len(classes), H / output_stride, W / output_stride).
+    `normalization`: for readers only; the network normalises inside its forward.
+    `sha256`: of `model.safetensors`, hex. `lineage`: data, licence attributions, command, commit.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    classes: tuple[ClassInfo, ...]
+    input_size: int
+    output_stride: int
+    normalization: Mapping[str, Any]
+    sha256: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text of `model.json`, stable order, with a final newline."""
+        document = {
+            "name": self.name,
+            "version": self.version,
+            "architecture": self.architecture,
+            "classes": [{"id": c.id, "name": c.name, "color": c.color} for c in self.classes],
+            "inputSize": self.input_size,
+            "outputStride": self.output_stride,
+            "normalization": dict(self.normalization),
+            "sha256": self.sha256,
+            "metrics": dict(self.metrics),
+            "lineage": dict(self.lineage),
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parse(text: str) -> Manifest:
+    """The manifest in `text`; BundleError names the first field that is missing or wrong."""
+    document = _Document(_object(text))
+    return Manifest(
+        name=document.matching("name", _NAME),
+        version=document.matching("version", _NAME),
+        architecture=document.matching("architecture", _NAME),
+        classes=_classes(document.of_type("classes", list)),
+        input_size=document.one_of("inputSize", _INPUT_SIZES),
+        output_stride=document.one_of("outputStride", _STRIDES),
+        normalization=document.of_type("normalization", dict),
+        sha256=document.matching("sha256", _SHA256),
+        metrics=document.of_type("metrics", dict),
+        lineage=document.of_type("lineage", dict),
+    )
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise BundleError("model.json is not valid JSON") from None
+    if not isinstance(document, dict):
+        raise BundleError("model.json is not a JSON object")
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+@dataclass(frozen=True)
+class _Document:
+    """Typed reads of one JSON object."""
+
+    fields: Mapping[str, Any]
+
+    def of_type(self, key: str, kind: type) -> Any:
+        value = self.fields.get(key)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise BundleError(f"model.json: {key!r} is missing or has the wrong type")
+        return value
+
+    def matching(self, key: str, pattern: re.Pattern[str]) -> str:
+        value: str = self.of_type(key, str)
+        if not pattern.fullmatch(value):
+            raise BundleError(f"model.json: {key!r} does not have the agreed form")
+        return value
+
+    def one_of(self, key: str, allowed: range | tuple[int, ...]) -> int:
+        value: int = self.of_type(key, int)
+        if value not in allowed:
+            raise BundleError(f"model.json: {key!r} is out of range")
+        return value
+
+
+def _classes(items: list[Any]) -> tuple[ClassInfo, ...]:
+    if not 2 <= len(items) <= 256:
+        raise BundleError("model.json: 'classes' holds 2 to 256 classes, background first")
+    classes = tuple(_class(item) for item in items)
+    if [one.id for one in classes] != list(range(len(classes))):
+        raise BundleError("model.json: 'classes' are numbered 0, 1, 2, … in order")
+    if len({one.name for one in classes}) != len(classes):
+        raise BundleError("model.json: two classes have the same name")
+    return classes
+
+
+def _class(item: Any) -> ClassInfo:
+    if not isinstance(item, dict):
+        raise BundleError("model.json: a class is an object with 'id', 'name' and 'color'")
+    fields = _Document(item)
+    name = fields.of_type("name", str)
+    if not name.strip() or len(name) > 80:
+        raise BundleError("model.json: a class has no usable name")
+    return ClassInfo(fields.one_of("id", range(256)), name, fields.matching("color", _COLOR))
