@@ -145,7 +145,7 @@ def warm(folder: Path, body: bytes) -> None:
     wait_until_ended(LocalDocuments(folder / "documents.db"), 1)
 
 
-def wait_until_ended(documents: LocalDocuments, count: int, seconds: float = 900) -> dict[str, int]:
+def wait_until_ended(documents: LocalDocuments, count: int, seconds: float = 900, pause: float = 0.5) -> dict[str, int]:
     ends = ("SUCCEEDED", "FAILED", "REJECTED", "CANCELLED", "EXPIRED")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -153,7 +153,7 @@ def wait_until_ended(documents: LocalDocuments, count: int, seconds: float = 900
         if len(rows) >= count:
             return {end: sum(row.data["state"] == end for row in rows) for end in ends}
         print(f"\r{len(rows)} of {count}", end="", file=sys.stderr)
-        time.sleep(0.5)
+        time.sleep(pause)
     raise TimeoutError("not every photo ended")
 
 
