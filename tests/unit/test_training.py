@@ -1,0 +1,203 @@
+"""Training on toy photos: what a set does not label costs nothing, runs repeat and go on, bundles come out."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inference_container import bundle, evaluation
+from inference_container.training import __main__ as command
+from inference_container.training import dataset, loop
+from inference_container.training.augment import paste, view, window
+from inference_container.training.dataset import ANYTHING, BACKGROUND, CAT, DOG, PERSON, Photo
+from inference_container.training.draws import Draws, Plan
+from inference_container.training.loss import log_weights, partial_label_loss
+
+Row = tuple[str, str, str, str]  # name, class, split, source
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def toy_set(root: Path, name: str, rows: list[Row], values: tuple[int, ...]) -> None:
+    """Photos of a bright disc on dark noise; its mask value is `values[0]`, a frame of `values[1]` if there is one."""
+    for folder in ("images", "masks"):
+        (root / name / folder).mkdir(parents=True)
+    with (root / name / "split.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("name", "class", "split", "source"), *rows])
+    rng = np.random.default_rng(3)
+    for row in rows:
+        y, x = np.mgrid[:64, :80]
+        disc = (x - rng.integers(25, 55)) ** 2 + (y - 32) ** 2 < 20**2
+        mask = np.where(disc, values[0], 0).astype(np.uint8)
+        mask[:2] = values[1] if len(values) > 1 else 0
+        pixels = rng.integers(0, 60, (64, 80, 3)) + np.where(disc, 180, 0)[..., None]
+        Image.fromarray(pixels.astype(np.uint8)).save(root / name / "images" / f"{row[0]}.jpg")
+        Image.fromarray(mask).save(root / name / "masks" / f"{row[0]}.png")
+
+
+@pytest.fixture(name="data")
+def toys(tmp_path: Path) -> Path:
+    pets = [(f"cat{i}", "cat", "trainval" if i < 5 else "test", "toy") for i in range(8)]
+    people = [(f"person{i}", "person", "trainval" if i < 5 else "test", "toy") for i in range(8)]
+    toy_set(tmp_path / "data", "pets", pets, (1, 255))
+    toy_set(tmp_path / "data", "people", people, (2,))
+    return tmp_path / "data"
+
+
+def certain(index: int) -> torch.Tensor:
+    """Logits (1, 4, 2, 2) of a network that is sure of one class everywhere."""
+    return torch.eye(4)[index].view(1, 4, 1, 1).expand(1, 4, 2, 2) * 30
+
+
+def loss_of(index: int, bits: int) -> float:
+    return float(partial_label_loss(certain(index), torch.full((1, 2, 2), bits, dtype=torch.uint8), log_weights()))
+
+
+def test_masks_become_sets_of_possible_classes(data: Path) -> None:
+    photos = dataset.load(data)
+    assert len(photos) == 10
+    seen = [set(np.unique(np.asarray(photo.target))) for photo in photos]
+    assert seen[0] == {CAT, BACKGROUND | PERSON, ANYTHING}
+    assert seen[-1] == {PERSON, BACKGROUND | CAT | DOG}
+
+
+def test_unknown_mask_values_carry_no_loss() -> None:
+    assert dataset.lookup("people")[77] == ANYTHING
+
+
+def test_right_answers_cost_nothing_and_wrong_ones_much() -> None:
+    assert loss_of(2, CAT) == pytest.approx(0, abs=1e-3)
+    assert loss_of(0, BACKGROUND | PERSON) == pytest.approx(0, abs=1e-3)
+    assert loss_of(2, BACKGROUND | PERSON) > 10
+    assert loss_of(0, CAT) > 10
+
+
+def test_an_unlabelled_person_costs_a_little_and_an_unlabelled_pixel_nothing() -> None:
+    allowed = loss_of(1, BACKGROUND | PERSON)
+    assert loss_of(0, BACKGROUND | PERSON) < allowed < loss_of(2, BACKGROUND | PERSON) / 4
+    for index in range(4):
+        assert loss_of(index, ANYTHING) == pytest.approx(0, abs=1e-3)
+
+
+def test_loss_has_finite_gradients_where_the_network_is_surely_wrong() -> None:
+    logits = certain(3).clone().requires_grad_()
+    partial_label_loss(logits, torch.full((1, 2, 2), CAT, dtype=torch.uint8), log_weights()).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_views_have_the_asked_shape_and_only_known_labels(data: Path) -> None:
+    photos = dataset.load(data)
+    rng = np.random.default_rng(0)
+    for index in range(60):
+        image, bits = view(lambda: photos[int(rng.integers(len(photos)))], (96, 64), rng)
+        assert image.shape == (64, 96, 3), index
+        assert bits.shape == (64, 96)
+        assert image.dtype == bits.dtype == np.uint8
+        assert set(np.unique(bits)) <= {CAT, PERSON, BACKGROUND | PERSON, BACKGROUND | CAT | DOG, ANYTHING}
+
+
+def test_photo_and_labels_move_together() -> None:
+    left = np.zeros((64, 64, 3), np.uint8)
+    left[:, :32] = 255
+    target = Image.fromarray(np.where(left[..., 0] > 0, CAT, BACKGROUND | PERSON).astype(np.uint8))
+    photo, rng = Photo(Image.fromarray(left), target, 1.0), np.random.default_rng(1)
+    for _ in range(40):
+        image, bits = view(lambda: photo, (64, 64), rng)
+        agree = (image.mean(2) > 128) == (bits == CAT)
+        assert agree[bits != ANYTHING].mean() > 0.9
+
+
+def test_windows_lie_inside_the_photo() -> None:
+    rng = np.random.default_rng(2)
+    for size in ((300, 256), (256, 400), (33, 900)):
+        for _ in range(50):
+            left, top, right, bottom = window(size, (96, 64), rng)
+            assert 0 <= left < right <= size[0] + 1e-6
+            assert 0 <= top < bottom <= size[1] + 1e-6
+
+
+def test_a_pasted_object_brings_its_label_and_its_unsure_border() -> None:
+    base = (np.zeros((1, 3, 3), np.uint8), np.full((1, 3), BACKGROUND | PERSON, np.uint8))
+    other = (np.full((1, 3, 3), 9, np.uint8), np.array([[PERSON, ANYTHING, BACKGROUND | CAT | DOG]], np.uint8))
+    image, bits = paste(base, other)
+    assert image[0, :, 0].tolist() == [9, 9, 0]
+    assert bits.tolist() == [[PERSON, ANYTHING, BACKGROUND | PERSON]]
+
+
+def test_batches_are_numbered_and_repeat(data: Path) -> None:
+    draws = Draws(dataset.load(data), Plan(4, 4, 7, ((0.0, 32), (0.5, 64))), stride=2)
+    assert len(draws) == 10
+    photos, bits = draws[9]
+    assert photos.shape[:2] == (4, 3)
+    assert bits.shape[1:] == (photos.shape[2] // 2, photos.shape[3] // 2)
+    assert photos.shape[2:] > draws[0][0].shape[2:]
+    assert torch.equal(draws[9][0], photos)
+    assert not torch.equal(draws[8][0].float().mean(), photos.float().mean())
+
+
+def test_rate_warms_up_and_falls() -> None:
+    rates = [loop.learning_rate(share) for share in np.linspace(0, 1, 50)]
+    assert max(rates) <= loop.PEAK_RATE
+    assert rates[0] < rates[2] > rates[25] > rates[-1] > 0
+
+
+def test_an_interrupted_run_ends_as_a_whole_one(data: Path, tmp_path: Path) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(_: str) -> None:
+        raise StopError
+
+    photos, plan = dataset.load(data), Plan(2, 5, 1, ((0.0, 32),))
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole = loop.Run("compact-v1", photos, plan, tmp_path / "whole").train(0, lambda _: None)
+    with pytest.raises(StopError):
+        loop.Run("compact-v1", photos, plan, tmp_path / "parts").train(0, stop)
+    parts = loop.Run("compact-v1", photos, plan, tmp_path / "parts").train(0, lambda _: None)
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[key], value, msg=key)
+
+
+def test_the_command_learns_the_toy_and_writes_an_evaluated_bundle(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = "--passes 24 --batch 4 --sizes 0:64 --workers 0 --seed 1"
+    command.main(["--data", str(data), "--out", str(out), *options.split()])
+    evaluation.main(["--data", str(data), "--model", str(out / "bundle")])
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert report["test"]["pets"]["foregroundIoU"] > 0.6
+    manifest = bundle.read_manifest(out / "bundle")
+    assert manifest.metrics["test"]["people"]["photos"] == 3
+    assert str(tmp_path) not in manifest.to_json()
+    assert "--passes 24" in manifest.lineage["command"]
+
+
+def test_tally_counts_foreground_classes_and_species() -> None:
+    tally = evaluation.Tally()
+    true = np.array([[0, 0, 2, 2, 255]], np.uint8)
+    tally.add("cat", true, np.array([[0, 3, 2, 0, 1]], np.uint8))
+    tally.add("dog", np.array([[3]], np.uint8), np.array([[0]], np.uint8))
+    report = tally.report()
+    assert report["foregroundIoU"] == pytest.approx(1 / 4)
+    assert report["classIoU"]["cat"] == pytest.approx(1 / 2)
+    assert report["speciesAccuracy"] == pytest.approx(1 / 2)
+
+
+@pytest.mark.parametrize("upsampling", evaluation.UPSAMPLINGS)
+def test_a_mask_has_the_photos_own_size(upsampling: str) -> None:
+    module = bundle.load(bundle.STARTER).module
+    found = evaluation.predict(module, Image.new("RGB", (301, 97)), 64, upsampling)
+    assert found.shape == (97, 301)
+    assert found.dtype == np.uint8
