@@ -2,7 +2,8 @@
 
     MasklineError
     ├── Retryable              try again later            → 503 / nack
-    │   └── Busy               somebody holds it now      → 429 + Retry-After
+    │   ├── Busy               somebody holds it now      → 429 + Retry-After
+    │   └── StorageFull        no room on the disk        → 507
     ├── Permanent              trying again cannot help   → recorded, then acked
     │   ├── Rejected           the photo is not usable    → REJECTED, with its reason
     │   └── Malformed          the request is not usable  → 400
@@ -32,6 +33,10 @@ class Busy(Retryable):
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class StorageFull(Retryable):
+    """No room to store it; nothing was half-stored."""
 
 
 class Permanent(MasklineError):
