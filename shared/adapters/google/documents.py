@@ -1,0 +1,136 @@
+"""`Documents` on Firestore: one RPC a call, and every guarded write is a compare-and-set on the update time.
+
+No transactions: under contention they are slow in production and collapse on the emulator, and nothing here changes
+two documents at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
+
+from shared.adapters.google import queries, values
+from shared.adapters.google.database import REWRITTEN, Database, nanoseconds, set_timestamp, split_version
+from shared.adapters.google.errors import TIMEOUT, retried
+from shared.adapters.google.lazily import Lazily
+from shared.adapters.google.listen import Listener
+from shared.errors import Conflict, NotFound
+from shared.ports import Data, Document, Where
+
+SERVICE = "Firestore"
+
+
+class FirestoreDocuments:
+    """`host`: an emulator's `host:port`; empty is Google's own, with the process's credentials. Safe for threads."""
+
+    def __init__(self, project: str, host: str = "", database: str = "(default)") -> None:
+        self._database = Database(project, database, host)
+        self._client = Lazily(self._make_client)
+        self._listener = Listener(self._database)
+
+    def get(self, path: str) -> Document | None:
+        from google.cloud.firestore_v1.types import BatchGetDocumentsRequest as Request
+
+        # GetDocument would not tell the read time, which is the clock that leases are compared with.
+        request = Request(database=self._database.name, documents=[self._database.document(path)])
+        [answer] = self._rows("batch_get_documents", request)
+        return self._database.read(answer.found, answer.read_time) if answer.HasField("found") else None
+
+    def create(self, path: str, data: Data) -> Document:
+        write = self._new_write(path, data)
+        write.current_document.exists = False
+        answer = self._commit(write)
+        write.update.create_time.CopyFrom(answer.commit_time)
+        return self._as_written(write, answer)
+
+    def replace(self, path: str, data: Data, version: str) -> Document:
+        write = self._new_write(path, data)
+        updated, created = split_version(version)
+        set_timestamp(write.current_document.update_time, updated)
+        answer = self._commit(write)
+        if nanoseconds(answer.write_results[0].update_time) == updated:
+            # Firestore skips a write that changes nothing, and the version would stay: change something.
+            write.update.fields[REWRITTEN].boolean_value = True
+            answer = self._commit(write)
+        set_timestamp(write.update.create_time, created)
+        return self._as_written(write, answer)
+
+    def delete(self, path: str, version: str | None = None) -> None:
+        from google.cloud.firestore_v1.types import Write
+
+        write = Write.pb()(delete=self._database.document(path))
+        if version is not None:
+            set_timestamp(write.current_document.update_time, split_version(version)[0])
+        self._commit(write)
+
+    def query(
+        self,
+        collection: str,
+        where: Sequence[Where] = (),
+        order_by: Sequence[tuple[str, Literal["asc", "desc"]]] = (),
+        limit: int = 100,
+        after: Sequence[Any] | None = None,
+    ) -> list[Document]:
+        from google.cloud.firestore_v1.types import RunQueryRequest as Request
+
+        parent, collection_id = self._database.collection(collection)
+        request = Request.pb()(parent=parent)
+        queries.fill(request.structured_query, collection_id, where, order_by, limit, after)
+        if after is not None:
+            last = self._database.document(f"{collection}/{after[-1]}")
+            request.structured_query.start_at.values.add().reference_value = last
+        rows = self._rows("run_query", Request.wrap(request))
+        return [self._database.read(row.document, row.read_time) for row in rows if row.HasField("document")]
+
+    def watch(self, path: str) -> AsyncIterator[Document | None]:
+        return self._listener.watch(path)
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        self._client.drop(lambda client: client.transport.close())
+
+    def _new_write(self, path: str, data: Data) -> Any:
+        from google.cloud.firestore_v1.types import Write
+
+        write = Write.pb()()
+        write.update.name = self._database.document(path)
+        values.write(data, write.update.fields)
+        return write
+
+    def _commit(self, write: Any) -> Any:
+        from google.cloud.firestore_v1.types import CommitRequest as Request
+        from google.cloud.firestore_v1.types import CommitResponse as Response
+
+        request = Request.wrap(Request.pb()(database=self._database.name, writes=[write]))
+
+        def commit() -> Any:
+            return self._client().commit(request, retry=None, timeout=TIMEOUT, metadata=self._database.metadata)
+
+        try:
+            return Response.pb(retried(SERVICE, commit))
+        except NotFound:  # what a precondition on the update time says of a document that is gone
+            raise Conflict("the document has been deleted since it was read") from None
+
+    def _as_written(self, write: Any, answer: Any) -> Document:
+        write.update.update_time.CopyFrom(answer.write_results[0].update_time)
+        return self._database.read(write.update, answer.commit_time)
+
+    def _rows(self, method: str, request: Any) -> list[Any]:
+        """All answers of a streaming RPC, as protobuf messages."""
+
+        def stream() -> list[Any]:
+            call = getattr(self._client(), method)
+            answers = list(call(request, retry=None, timeout=TIMEOUT, metadata=self._database.metadata))
+            return [type(answer).pb(answer) for answer in answers]
+
+        return retried(SERVICE, stream)
+
+    def _make_client(self) -> Any:
+        from google.cloud.firestore_v1.services.firestore import FirestoreClient
+        from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
+
+        if not self._database.host:
+            return FirestoreClient()
+        import grpc
+
+        return FirestoreClient(transport=FirestoreGrpcTransport(channel=grpc.insecure_channel(self._database.host)))
