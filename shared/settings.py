@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -58,9 +58,22 @@ class Settings:
     log_level: str
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Raises `Misconfigured` naming every missing, malformed or contradictory setting at once."""
-        return _read(os.environ if environ is None else environ)
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+        """`overrides` (by field name, None: not given) count more than the environment.
+
+        Raises `Misconfigured` naming every missing, malformed or contradictory setting at once.
+        """
+        given = {PREFIX + name.upper(): _text(value) for name, value in overrides.items() if value is not None}
+        return _read(dict(os.environ if environ is None else environ) | given)
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment with exactly these settings in it: what a child process gets."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        return kept | {PREFIX + f.name.upper(): _text(getattr(self, f.name)) for f in fields(self)}
+
+
+def _text(value: object) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 class _Reader:

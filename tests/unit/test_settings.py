@@ -61,3 +61,13 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
     read = {"MASKLINE_" + name for name in re.findall(r'reader\.\w+\("([A-Z_]+)"', source)}
     documented = set(re.findall(r"^\| `(MASKLINE_[A-Z_]+)`", (ROOT / "docs/reference/settings.md").read_text(), re.M))
     assert documented == read
+
+
+def test_overrides_count_more_than_the_environment() -> None:
+    read = Settings.from_env({"MASKLINE_DATA": "a", "MASKLINE_MAX_BATCH": "3"}, data="b", max_batch=None, cache=False)
+    assert (str(read.data), read.max_batch, read.cache) == ("b", 3, False)
+
+
+def test_a_child_process_reads_the_same_settings() -> None:
+    parent = Settings.from_env({}, lease_seconds=2, cache=False, max_batch=5, url="http://127.0.0.1:1")
+    assert Settings.from_env(parent.environment()) == parent

@@ -16,12 +16,13 @@ from shared.ports import Where
 Order = Sequence[tuple[str, Literal["asc", "desc"]]]
 
 # What the settle sweep and the API list by. The planner uses an index only when the query repeats its expressions.
-INDEXED: Mapping[str, tuple[tuple[str, str], ...]] = {
+INDEXED: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "predictions": (
         ("state", "leaseExpireTime"),
         ("state", "publishTime"),
         ("state", "deadline"),
         ("ownerUid", "createTime"),
+        ("expireTime",),
     ),
 }
 
