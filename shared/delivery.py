@@ -36,11 +36,7 @@ class Claim:
     prediction: Prediction
     fence: int
     lease_expire_time: datetime
-
-    @property
-    def last_chance(self) -> bool:
-        """The third claim runs alone, so that a poison photo takes nobody with it."""
-        return self.prediction.charged_claims >= 3
+    last_chance: bool = False  # one more failure is POISON: run it alone, so that it takes nobody with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,7 @@ def claim(
     taken = store.update(prediction_id, step)
     if verdict is not Verdict.WORK or taken is None or taken.lease_expire_time is None:
         return Refusal(verdict, retry_after)
-    return Claim(taken, taken.fence, taken.lease_expire_time)
+    return Claim(taken, taken.fence, taken.lease_expire_time, taken.charged_claims >= max_claims)
 
 
 def _claimed(prediction: Prediction, now: datetime, lease: timedelta, model: dict[str, Any]) -> Prediction:

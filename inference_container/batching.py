@@ -1,0 +1,65 @@
+"""Which photos form the next batch: pure decisions, no clock, no threads, no tensors.
+
+First come, first served: the oldest photo decides the shape, the others of its shape join it in their order. Photos of
+different shapes never share a batch (nothing is padded), and a photo on its last chance runs alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Shape = tuple[int, int]  # (h, w) in px at model size
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A decoded photo in line, oldest first. `since` is on the caller's monotonic clock, in seconds."""
+
+    shape: Shape
+    since: float
+    exclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one batch may hold, and how long its first photo waits for company."""
+
+    photos: int
+    pixels: int
+    wait: float  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Positions in the line that run now, in order; or nothing, and when to look again (None: on the next change)."""
+
+    positions: tuple[int, ...] = ()
+    look_again: float | None = None
+
+
+def next_batch(
+    line: Sequence[Waiting], limits: Limits, now: float, *, coming: int = 0, idle: int = 1, running: int = 0
+) -> Choice:
+    """`coming`: photos still on their way here; `idle` of the device's lanes are free, `running` batches are on others.
+
+    Free lanes share what waits. With nobody on the way there is nothing to wait for.
+    """
+    if not line:
+        return Choice()
+    first = line[0]
+    if first.exclusive:
+        return Choice() if running else Choice((0,))
+    bucket = [at for at, one in enumerate(line) if one.shape == first.shape and not one.exclusive]
+    room = capacity(first.shape, limits)
+    ready_at = first.since + limits.wait
+    if len(bucket) < room and coming > 0 and now < ready_at:
+        return Choice(look_again=ready_at)
+    share = math.ceil(len(bucket) / max(idle, 1))
+    return Choice(tuple(bucket[: min(room, share)]))
+
+
+def capacity(shape: Shape, limits: Limits) -> int:
+    """Photos of `shape` per batch: at least one, however large it is."""
+    return max(1, min(limits.photos, limits.pixels // (shape[0] * shape[1])))

@@ -1,0 +1,116 @@
+"""The claims that this instance holds, and what becomes of each: committed, abandoned or given back (ADR 0001).
+
+Blocking calls of the ports run on threads; which outcome to write is decided in `push`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from inference_container.manifest import Manifest
+from shared import delivery, ids
+from shared.delivery import Claim, Refusal
+from shared.errors import Conflict
+from shared.events import SegmentRequested
+from shared.ports import ObjectInfo
+from shared.prediction import Prediction
+from shared.runtime import Runtime
+
+TOPIC = "segment"
+T = TypeVar("T")
+
+
+class Claims:
+    """For one event loop. `threads`: how many photos may talk to the stores at once."""
+
+    def __init__(self, runtime: Runtime, threads: int) -> None:
+        self.runtime = runtime
+        self.working: set[asyncio.Task[Any]] = set()
+        self._threads = ThreadPoolExecutor(threads, "store")
+        self._store = runtime.store
+
+    async def _blocking(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, functools.partial(call, *arguments, **named)
+        )
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While the current task holds a claim; `interrupt` cancels these tasks."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.working.add(task)
+        try:
+            yield
+        finally:
+            self.working.discard(task)
+
+    async def drain(self, seconds: float) -> None:
+        """Let work end by itself for so long, then interrupt the rest: each gives its claim back."""
+        if self.working:
+            _, late = await asyncio.wait(self.working, timeout=seconds)
+            for task in late & self.working:
+                task.cancel()
+
+    async def claim(self, request: SegmentRequested, manifest: Manifest) -> Claim | Refusal:
+        settings = self.runtime.settings
+        return await self._blocking(
+            delivery.claim,
+            self._store,
+            request.prediction_id,
+            request.generation,
+            lease=timedelta(seconds=settings.lease_seconds),
+            max_claims=settings.max_claims,
+            model={"name": manifest.name, "version": manifest.version},
+        )
+
+    async def fetch(self, prediction: Prediction) -> tuple[bytes, str]:
+        """The photo and its sha256 (hex). Raises `NotFound` when that generation is gone."""
+        return await self._blocking(self._fetch, prediction)
+
+    def _fetch(self, prediction: Prediction) -> tuple[bytes, str]:
+        data = self.runtime.objects.get(prediction.bucket, prediction.object, prediction.generation)
+        return data, hashlib.sha256(data).hexdigest()
+
+    async def store_mask(self, held: Claim, png: bytes) -> ObjectInfo:
+        return await self._blocking(self._put_mask, held, png)
+
+    def _put_mask(self, held: Claim, png: bytes) -> ObjectInfo:
+        """Durable before the commit. The path is this claim's alone, so what lies there already is this very mask."""
+        objects, bucket = self.runtime.objects, self.runtime.settings.results_bucket
+        name = ids.result_name(held.prediction.id, held.prediction.generation, held.fence)
+        try:
+            return objects.put(bucket, name, png, "image/png", if_generation_match=0)
+        except Conflict:
+            return objects.stat(bucket, name)
+
+    async def commit(self, held: Claim, outcome: Prediction) -> bool:
+        """False: fenced, and the stored mask is deleted."""
+        return await self._blocking(self._commit, held, outcome)
+
+    def _commit(self, held: Claim, outcome: Prediction) -> bool:
+        won = delivery.commit(self._store, held, outcome)
+        mask = outcome.result
+        if not won and mask:
+            self.runtime.objects.delete(mask["bucket"], mask["object"], mask["generation"])
+        return won
+
+    async def abandon(self, held: Claim) -> None:
+        await self._blocking(delivery.abandon, self._store, held)
+
+    async def give_back(self, held: Claim, request: SegmentRequested) -> bool:
+        """The claim does not count, and the message is on the queue again. False: it was not mine any more."""
+        return await self._blocking(self._give_back, held, request)
+
+    def _give_back(self, held: Claim, request: SegmentRequested) -> bool:
+        mine = delivery.give_back(self._store, held)
+        if mine:
+            self.runtime.topics.publish(TOPIC, *request.to_message())
+        return mine

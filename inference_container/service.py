@@ -1,0 +1,97 @@
+"""The state of one instance that its routes share: loading, ready, stopping, or broken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from inference_container.admission import Admission
+from inference_container.faults import DeviceBroken
+from inference_container.lifecycle import ColdStart, InstanceRecord, Loaded
+from inference_container.metrics import Metrics
+from inference_container.pipeline import Pipeline
+from shared.errors import Misconfigured, Retryable
+from shared.logs import Log
+from shared.settings import Settings
+
+_BATCHES = 4  # admitted at once: one on the device, one ready for it, two being fetched or decoded
+
+
+class Service:
+    """`stop` ends the server; `failure` is then the line for a person, if there is something to say."""
+
+    def __init__(self, settings: Settings, log: Log, stop: Callable[[], None]) -> None:
+        limit = settings.concurrency or _BATCHES * settings.max_batch
+        self.settings = settings
+        self.log = log
+        self.metrics = Metrics()
+        self.admission = Admission(limit, settings.work_budget_seconds)
+        self.metrics.in_flight.set_function(lambda: self.admission.inside)
+        self.cold_start: ColdStart | None = None
+        self.stopped = asyncio.Event()
+        self.failure = ""
+        self.record: InstanceRecord | None = None
+        self._stop = stop
+        self._pipeline: asyncio.Future[Pipeline] = asyncio.get_running_loop().create_future()
+        self._unpaid = 0.0  # ms of cold start that no photo has on its bill yet
+
+    @property
+    def ready(self) -> bool:
+        return self._pipeline.done() and self.cold_start is not None and not self.stopped.is_set()
+
+    async def load(self, loading: Future[Loaded]) -> None:
+        """Wait for the model; if it cannot be used, say why and stop."""
+        try:
+            loaded = await asyncio.wrap_future(loading)
+        except Misconfigured as error:
+            self.fail(str(error))
+            return
+        except Exception as error:
+            self.fail(f"the model could not be loaded ({type(error).__name__})")
+            return
+        pipeline = Pipeline(
+            loaded.device, self.settings.max_batch, self.settings.batch_wait_ms / 1000, loaded.device.cores
+        )
+        pipeline.batcher.on_batch = self._observe_batch
+        self.cold_start = loaded.cold_start
+        self._unpaid = loaded.cold_start.total_ms
+        self.metrics.ready(loaded.cold_start)
+        self.log("ready", device=loaded.device.kind, coldStart=loaded.cold_start.to_data())
+        if self.record:
+            self.record.ready(pipeline.manifest, loaded.cold_start)
+        if not self._pipeline.done():
+            self._pipeline.set_result(pipeline)
+
+    def _observe_batch(self, photos: int, seconds: float) -> None:
+        self.metrics.batches.observe(photos)
+        self.admission.seconds_per_photo = self._pipeline.result().batcher.seconds_per_photo
+
+    async def pipeline(self) -> Pipeline:
+        """Once it is loaded. Raises `Retryable` when this process is about to end."""
+        pipeline = await asyncio.shield(self._pipeline)
+        if self.stopped.is_set():
+            raise Retryable("This instance is stopping.")
+        return pipeline
+
+    def take_cold_start(self) -> float:
+        """Milliseconds, for the first photo that asks; 0 for all others."""
+        paid, self._unpaid = self._unpaid, 0.0
+        return paid
+
+    def fail(self, message: str) -> None:
+        """End this process with `message`; what waits is told to try elsewhere."""
+        if not self.failure:
+            self.log.error("failed", message=message)
+        self.failure = self.failure or message
+        self.stop()
+
+    def broken(self, error: DeviceBroken) -> None:
+        self.fail(f"{error}; only a new process helps")
+
+    def stop(self) -> None:
+        self.stopped.set()
+        if not self._pipeline.done():
+            self._pipeline.set_exception(Retryable("This instance is stopping."))
+            self._pipeline.exception()  # seen, even if nobody waited
+        self._stop()
