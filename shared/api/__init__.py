@@ -1,0 +1,1 @@
+"""The HTTP API, without the server that runs it: routes, bodies, representations."""
