@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from starlette.responses import StreamingResponse
 
+from shared.api.routing import Call
+from shared.api.service import Service
+from shared.api.watching import watch
+from shared.identity import Identity
 from shared.limits import MAX_BYTES
+from shared.logs import Log
 from shared.prediction import Phase, State
 from tests.integration.apis import JPEG, Backend, announce, backend, caller
 
@@ -205,52 +211,73 @@ def test_a_listing_refuses_what_it_does_not_know(stack: Backend, query: str) -> 
     run(steps())
 
 
-def events(text: str) -> list[dict[str, Any]]:
-    blocks = [block.split("\n") for block in text.split("\n\n") if block.startswith("event: prediction")]
-    return [json.loads(lines[1].removeprefix("data: ")) for lines in blocks]
+async def watched(stack: Backend, name: str) -> AsyncIterator[str]:
+    """What the stream of a prediction says, piece by piece."""
+    service = Service(stack.runtime, Identity(stack.settings), Log("api", write=stack.logged.append))
+    response = await watch(service, Call("ada", {"id": name}, {}, {}))
+    assert isinstance(response, StreamingResponse)
+    assert response.media_type == "text/event-stream"
+    async for piece in response.body_iterator:
+        yield str(piece)
+
+
+def shown(piece: str) -> dict[str, Any]:
+    kind, data, *rest = piece.split("\n")
+    assert (kind, rest) == ("event: prediction", ["", ""])
+    document: dict[str, Any] = json.loads(data.removeprefix("data: "))
+    return document
 
 
 def test_watching_shows_each_step_and_ends_with_the_prediction(stack: Backend) -> None:
     async def steps() -> None:
         async with caller(stack, "ada") as ada:
-            made = await announce(ada)
-            watching = asyncio.create_task(ada.get(f"/v1/predictions/{made['id']}:watch"))
-            await until_watched(stack)
-            await asyncio.to_thread(stack.succeed, made["id"])
-            answer = await watching
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            shown = events(answer.text)
-            assert shown[0]["state"] == "AWAITING_UPLOAD"
-            assert shown[-1]["state"] == "SUCCEEDED"
-            assert shown[-1]["result"]["maskUrl"]
+            name = (await announce(ada))["id"]
+            stream = watched(stack, name)
+            assert shown(await anext(stream))["state"] == "AWAITING_UPLOAD"
+            stack.queue(name)
+            assert shown(await anext(stream))["phase"] == "starting_instance"
+            stack.documents.create("instances/new", {"state": "ready", "heartbeatTime": datetime.now(UTC)})
+            assert shown(await anext(stream))["phase"] == "queued"
+            await ada.post(f"/v1/predictions/{name}:cancel")
+            last = [shown(piece) async for piece in stream]
+            assert [one["state"] for one in last] == ["CANCELLED"]
 
     run(steps())
 
 
-def test_watching_notices_that_an_instance_has_woken_up(stack: Backend) -> None:
+def test_watching_what_has_ended_shows_it_and_ends(stack: Backend) -> None:
     async def steps() -> None:
         async with caller(stack, "ada") as ada:
-            made = await announce(ada)
-            stack.queue(made["id"])
-            watching = asyncio.create_task(ada.get(f"/v1/predictions/{made['id']}:watch"))
-            await until_watched(stack)
-            stack.documents.create("instances/new", {"state": "ready", "heartbeatTime": datetime.now(UTC)})
-            await asyncio.sleep(2.2)  # the watch looks for instances every second
-            await ada.post(f"/v1/predictions/{made['id']}:cancel")
-            phases = [one["phase"] for one in events((await watching).text)]
-            assert phases == ["starting_instance", "queued", "done"]
+            name = (await announce(ada))["id"]
+            stack.succeed(name)
+            pieces = (await ada.get(f"/v1/predictions/{name}:watch")).text
+            assert shown(pieces)["result"]["maskUrl"]
 
     run(steps())
 
 
-async def until_watched(stack: Backend) -> None:
-    pollers = stack.documents._watches._pollers
-    for _ in range(200):
-        if any(poller._watchers for poller in pollers.values()):
-            await asyncio.sleep(0.1)
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("nobody watches")
+def test_watching_ends_when_the_prediction_is_deleted(stack: Backend) -> None:
+    async def steps() -> None:
+        async with caller(stack, "ada") as ada:
+            name = (await announce(ada))["id"]
+            stream = watched(stack, name)
+            await anext(stream)
+            await ada.delete(f"/v1/predictions/{name}")
+            assert all(shown(piece)["state"] == "CANCELLED" for piece in [piece async for piece in stream])
+
+    run(steps())
+
+
+def test_a_silent_watch_sends_comments(stack: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def steps() -> None:
+        monkeypatch.setattr("shared.api.watching.HEARTBEAT", 0.05)
+        async with caller(stack, "ada") as ada:
+            stream = watched(stack, (await announce(ada))["id"])
+            await anext(stream)
+            assert (await anext(stream)).startswith(": ")
+            await stream.aclose()  # type: ignore[attr-defined]
+
+    run(steps())
 
 
 def test_cancelling_ends_what_is_unfinished_and_may_be_repeated(stack: Backend) -> None:
