@@ -39,7 +39,7 @@ class Api:
             return problem.response()
 
     async def _answer(self, request: Request) -> Response:
-        route, params = match(self._routes, request.method, request.url.path)
+        route, params = match(self._routes, request.method, request.scope["path"])
         uid = "" if route.public else await in_thread(self._service.identity.verify, _token(request))
         body = await _read(request, route.body_bytes) if route.body_bytes else b""
         call = Call(uid, params, dict(request.query_params), dict(request.headers), body)
