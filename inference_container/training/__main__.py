@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     plan = Plan(options.passes, options.batch, options.seed, _sizes(options.sizes))
     Origin(options.architecture, plan.sizes[-1][1], _command(options), _commit()).write(options.out)
-    run = Run(options.architecture, load(options.data), plan, options.out)
+    run = Run(options.architecture, load(options.data), plan, options.out, options.precision)
     run.train(options.workers, lambda line: print(line, flush=True))
     export(options.out, options.out / "bundle", options.data, options.version)
 
@@ -37,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sizes", default="0:128,0.4:192,0.75:224", help="SHARE:PIXELS,... of the steps")
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="bf16: twice as fast where the CPU knows it"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches")
     return parser
@@ -50,7 +53,7 @@ def _sizes(text: str) -> tuple[tuple[float, int], ...]:
 
 def _command(options: argparse.Namespace) -> str:
     """The command that repeats this run, without the folders of this machine."""
-    names = ("architecture", "passes", "batch", "seed", "sizes")
+    names = ("architecture", "passes", "batch", "seed", "sizes", "precision")
     choices = " ".join(f"--{name} {getattr(options, name)}" for name in names)
     return f"python -m inference_container.training --data DATA --out OUT {choices}"
 

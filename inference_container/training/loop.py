@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
@@ -25,6 +26,7 @@ _AVERAGE = 0.999  # of the weights, per step, once warm
 _CLIP = 2.0  # largest gradient norm
 
 Say = Callable[[str], None]
+Precision = Literal["fp32", "bf16"]  # of the convolutions; weights, averages and the loss stay in fp32
 
 
 def learning_rate(share: float) -> float:
@@ -38,7 +40,9 @@ def learning_rate(share: float) -> float:
 class Run:
     """One training run; `train` goes on from the checkpoint in `out`, if there is one."""
 
-    def __init__(self, architecture: str, photos: list[Photo], plan: Plan, out: Path) -> None:
+    def __init__(
+        self, architecture: str, photos: list[Photo], plan: Plan, out: Path, precision: Precision = "fp32"
+    ) -> None:
         torch.manual_seed(plan.seed)
         self.network = build(architecture, len(CLASSES))
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -46,6 +50,7 @@ class Run:
         self._optimizer = torch.optim.AdamW(self.network.parameters(), PEAK_RATE, weight_decay=DECAY)
         self._table, self._plan, self._photos, self._out = log_weights(), plan, photos, out
         self._draws = Draws(photos, plan, output_stride(self.network))
+        self._mixed = precision == "bf16"
 
     def train(self, workers: int, say: Say) -> nn.Module:
         """Run to the end of the plan and return the averaged network, in eval mode."""
@@ -66,7 +71,9 @@ class Run:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(step / len(self._draws))
         self.network.train()
-        loss = partial_label_loss(self.network(photos), bits, self._table)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._mixed):
+            logits = self.network(photos)
+        loss = partial_label_loss(logits.float(), bits, self._table)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
