@@ -66,10 +66,10 @@ def serve(stage: pipeline.Stage, port: int) -> None:
     if stage.signature == "http":
         from functions_framework.aio import create_asgi_app
 
-        app = create_asgi_app(stage.entry, source, stage.signature)
+        app = create_asgi_app(stage.entry, source, stage.signature)  # type: ignore[no-untyped-call]
         Server(app, options | {"worker_class": "uvicorn_worker.UvicornWorker"}).run()
     else:
-        flask = functions_framework.create_app(stage.entry, source, stage.signature)
+        flask = functions_framework.create_app(stage.entry, source, stage.signature)  # type: ignore[no-untyped-call]
         threads = {"worker_class": "gthread", "threads": stage.concurrency, "keepalive": 75}
         Server(with_health(flask.wsgi_app), options | threads).run()
 

@@ -1,0 +1,83 @@
+"""`maskline up`: the whole system on this machine, in the foreground, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from os import getpid
+from pathlib import Path
+
+from local import child, devtoken, stack
+from local.runfiles import Process, owned, write_stack
+from local.serving import bind
+from local.supervisor import Supervisor
+from shared.logs import Log
+from shared.settings import Settings
+
+
+def up(settings: Settings, port: int, samples: bool, ready: Callable[[str], None]) -> None:
+    """Run the stack on `port` (0: any free one); `ready(url)` is called when uploads are accepted.
+
+    Returns after SIGTERM or SIGINT, when every process has ended. Raises `Misconfigured`, and then nothing runs.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    check_model(settings)
+    with owned(settings.data) as run:
+        shared, roles = stack.wired(settings, _usable(port))
+        devtoken.prepare(shared)
+        changed = partial(_write, run, shared.url, datetime.now(UTC).isoformat())
+        with _log(run, settings.log_level) as log:
+            supervisor = Supervisor(roles, shared.environment(), run / "logs", log, changed, stopping)
+            try:
+                supervisor.start()
+                if not stopping.is_set():
+                    ready(shared.url)
+                    _serve(supervisor, shared, samples)
+            finally:
+                supervisor.stop()
+                (run / "stack.json").unlink(missing_ok=True)
+
+
+def check_model(settings: Settings) -> None:
+    """Raises `Misconfigured` if the bundle is broken; without torch, so that the answer comes at once."""
+    from inference_container.manifest import check_files
+
+    if settings.model:
+        check_files(Path(settings.model))
+
+
+def _usable(port: int) -> int:
+    with bind(port) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _write(run: Path, url: str, since: str, children: list[Process]) -> None:
+    write_stack(run, url, [Process("up", getpid(), since), *children])
+
+
+@contextmanager
+def _log(run: Path, level: str) -> Iterator[Log]:
+    """`up` logs into a file: its stdout belongs to the one line that says `ready`."""
+    (run / "logs").mkdir(exist_ok=True)
+    with (run / "logs" / "up.log").open("a", buffering=1) as file:
+        yield Log("up", level, lambda line: file.write(line + "\n"))
+
+
+def _serve(supervisor: Supervisor, settings: Settings, samples: bool) -> None:
+    """The sample photos are drawn, and sent on the first start, beside the stack."""
+    command = child.command((sys.executable, "-m", "local.welcome", *(["--send"] if samples else [])))
+    nowhere = subprocess.DEVNULL
+    welcome = subprocess.Popen(command, env=settings.environment(), stdin=nowhere, stdout=nowhere, stderr=nowhere)
+    try:
+        supervisor.watch()
+    finally:
+        welcome.kill()
+        welcome.wait()
