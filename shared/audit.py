@@ -1,0 +1,117 @@
+"""The history checker: compares what was uploaded with what became of it. Reads only; any profile.
+
+missing      an upload without a prediction, older than a grace period
+duplicated   one generation with two predictions, or a prediction with two masks once it has ended
+unexpected   a prediction whose upload does not exist, or a result whose mask does not
+stuck        not ended although its deadline is over by more than a grace period
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from shared.ports import ObjectInfo
+from shared.prediction import COLLECTION, Prediction, Reason, State, from_data
+from shared.runtime import Runtime
+
+_PAGE = 1000
+_GRACE = 2.0  # leases and sweeps: what is younger may still be on its way
+
+
+@dataclass(slots=True)
+class Report:
+    """Lines for people, each naming the object or the prediction."""
+
+    missing: list[str] = field(default_factory=list)
+    duplicated: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not (self.missing or self.duplicated or self.unexpected or self.stuck)
+
+
+Generation = tuple[str, str, int]  # bucket, object name, generation
+
+
+def audit(runtime: Runtime, now: datetime | None = None) -> Report:
+    """Holds one line per upload and prediction in memory. Uploads are listed first, so that what arrives meanwhile
+    is not taken for missing."""
+    now = now or datetime.now(UTC)
+    settings = runtime.settings
+    grace = timedelta(seconds=_GRACE * (settings.lease_seconds + settings.sweep_seconds))
+    uploads = {_key(info): info for info in _objects(runtime, settings.uploads_bucket, "")}
+    predictions = list(_predictions(runtime))
+    masks = {info.name: info for info in _objects(runtime, settings.results_bucket, "predictions/")}
+    report = Report()
+    _check_uploads(report, uploads, predictions, now - grace)
+    _check_outcomes(report, uploads, predictions, runtime)
+    _check_masks(report, masks, predictions, now - grace)
+    report.stuck += [
+        f"{p.id} {p.state.value}: should have ended at {p.deadline.isoformat()}"
+        for p in predictions
+        if not p.state.terminal and p.deadline < now - grace
+    ]
+    return report
+
+
+def _check_uploads(
+    report: Report, uploads: dict[Generation, ObjectInfo], predictions: list[Prediction], old: datetime
+) -> None:
+    seen = Counter((p.bucket, p.object, p.generation) for p in predictions if p.generation)
+    ended_unseen = {(p.bucket, p.object) for p in predictions if not p.generation and p.state.terminal}
+    for key, info in uploads.items():
+        if key not in seen and key[:2] not in ended_unseen and info.create_time < old:
+            report.missing.append(f"{info.name} generation {info.generation}")
+    report.duplicated += [f"{name} generation {number}" for (_, name, number), count in seen.items() if count > 1]
+
+
+def _check_outcomes(
+    report: Report, uploads: dict[Generation, ObjectInfo], predictions: list[Prediction], runtime: Runtime
+) -> None:
+    newest = {(bucket, name): generation for bucket, name, generation in uploads}
+    for p in predictions:
+        gone_by_right = p.deleted or p.error.get("reason") == Reason.SOURCE_MISSING
+        if not p.generation or gone_by_right or (p.bucket, p.object, p.generation) in uploads:
+            continue
+        overwritten = newest.get((p.bucket, p.object), 0) > p.generation  # the outcome of the older one stays
+        if overwritten or runtime.store.get(p.id) is None:
+            continue
+        report.unexpected.append(f"{p.id} {p.state.value}: there is no {p.object} generation {p.generation}")
+
+
+def _check_masks(report: Report, masks: dict[str, ObjectInfo], predictions: list[Prediction], old: datetime) -> None:
+    by_prediction: Counter[str] = Counter()
+    for name, info in masks.items():
+        if info.create_time < old and name.count("/") == 4:
+            by_prediction[name.split("/")[1]] += 1
+    for p in predictions:
+        if p.state is State.SUCCEEDED and p.result.get("object") not in masks and not p.deleted:
+            report.unexpected.append(f"{p.id} {p.state.value}: its mask does not exist")
+        if p.state.terminal and by_prediction[p.id] > 1:
+            report.duplicated.append(f"{p.id}: {by_prediction[p.id]} masks")
+
+
+def _predictions(runtime: Runtime) -> Iterator[Prediction]:
+    after = None
+    while True:
+        page = runtime.documents.query(COLLECTION, order_by=[("createTime", "asc")], limit=_PAGE, after=after)
+        yield from (from_data(document.data) for document in page)
+        if len(page) < _PAGE:
+            return
+        after = (page[-1].data["createTime"], page[-1].id)
+
+
+def _objects(runtime: Runtime, bucket: str, prefix: str) -> Iterator[ObjectInfo]:
+    after = ""
+    while page := runtime.objects.list(bucket, prefix, after, _PAGE):
+        yield from page
+        after = page[-1].name
+
+
+def _key(info: ObjectInfo) -> Generation:
+    return info.bucket, info.name, info.generation
