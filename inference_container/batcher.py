@@ -123,7 +123,8 @@ class Batcher:
             if len(photos) == 1:
                 return [error]
             half = len(photos) // 2
-            self.limits = replace(self.limits, pixels=half * photos[0].shape[0] * photos[0].shape[1])
+            fits = half * photos[0].shape[0] * photos[0].shape[1]
+            self.limits = replace(self.limits, pixels=min(fits, self.limits.pixels))
             return self._answers(photos[:half]) + self._answers(photos[half:])
         except Retryable as error:
             return [error] * len(photos)

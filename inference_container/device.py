@@ -74,6 +74,7 @@ class Device:
             return self._segment(photos)
         except RuntimeError as error:  # torch's own errors are RuntimeErrors; the text of a CPU's says "memory"
             if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _NO_MEMORY):
+                torch.cuda.empty_cache()  # what is held in pieces is no use to the halves; does nothing on a CPU
                 raise OutOfMemory("the photo did not fit into memory") from error
             if self.kind == "cuda":
                 raise DeviceBroken("the device failed") from error

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from shared.errors import Misconfigured
 
+STARTER = Path(__file__).parent / "models" / "starter"  # the bundle that ships with this repository
+MANIFEST, WEIGHTS = "model.json", "model.safetensors"
 _COLOR = re.compile(r"#[0-9a-f]{6}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # also a folder's name
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -83,6 +87,35 @@ def parse(text: str) -> Manifest:
         metrics=document.of_type("metrics", dict),
         lineage=document.of_type("lineage", dict),
     )
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest alone, checked in itself but not against the weights; BundleError if it is not valid."""
+    try:
+        text = read(directory / MANIFEST).decode()
+    except UnicodeDecodeError:
+        raise BundleError("model.json is not UTF-8 text") from None
+    return parse(text)
+
+
+def check_files(directory: Path) -> Manifest:
+    """As much of `bundle.load` as needs no torch: both files, a valid manifest, the weights' sha256. BundleError."""
+    manifest = read_manifest(directory)
+    check_weights(manifest, read(directory / WEIGHTS))
+    return manifest
+
+
+def check_weights(manifest: Manifest, data: bytes) -> None:
+    if hashlib.sha256(data).hexdigest() != manifest.sha256:
+        raise BundleError("model.safetensors is not the file that model.json describes: its sha256 differs")
+
+
+def read(path: Path) -> bytes:
+    """A file of a bundle; BundleError names it without its folder."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
 def _object(text: str) -> dict[str, Any]:
