@@ -1,1 +1,1 @@
-"""The `maskline` command."""
+"""`maskline`: the command line. One module per command; `main` picks."""

@@ -1,0 +1,114 @@
+"""`maskline doctor`: checks configuration, timings, model and permissions, says what to do; exit 1 if a check fails."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shared import pipeline
+from shared.errors import MasklineError, Misconfigured
+from shared.settings import Settings
+
+_FREE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`ok`, or what is wrong and the `next` step."""
+
+    check: str
+    ok: bool
+    message: str
+    next: str = ""
+
+
+def add(commands: Any) -> None:
+    parser = commands.add_parser("doctor", help="check this installation", description=__doc__)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    findings = list(examine(settings))
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.check:14} {finding.message}")
+            if finding.next:
+                print(f"      {'':14} → {finding.next}")
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    yield _checked("python", _python, "install Python 3.11 or newer")
+    yield _checked("packages", lambda: _packages(settings), "run `make setup`")
+    yield _checked("pipeline", lambda: _pipeline(settings), "correct pipeline.yaml or the MASKLINE_* settings")
+    yield _checked("model", lambda: _model(settings), "point MASKLINE_MODEL to a complete bundle, or unset it")
+    if settings.profile != "gcp":
+        yield _checked("data folder", lambda: _data(settings), "choose another folder with --data")
+
+
+def _checked(name: str, check: Callable[[], str], step: str) -> Finding:
+    try:
+        return Finding(name, True, check())
+    except MasklineError as error:
+        return Finding(name, False, str(error), step)
+
+
+def _python() -> str:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"Python {version}"
+
+
+def _packages(settings: Settings) -> str:
+    needed = ["torch", "PIL", "starlette", "uvicorn", "functions_framework", "httpx", "yaml"]
+    if settings.profile != "local":
+        needed += ["google.cloud.firestore", "google.cloud.pubsub", "google.cloud.storage"]
+    missing = [name for name in needed if not _installed(name)]
+    if missing:
+        raise Misconfigured(f"not installed: {', '.join(missing)}")
+    return f"{len(needed)} of {len(needed)} found"
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _pipeline(settings: Settings) -> str:
+    table = pipeline.load()
+    return (
+        f"{len(table.stages)} stages, {len(table.subscriptions)} subscriptions; work budget "
+        f"{settings.work_budget_seconds:g} s < lease {settings.lease_seconds:g} s < ack deadline "
+        f"{settings.ack_deadline_seconds:g} s"
+    )
+
+
+def _model(settings: Settings) -> str:
+    from inference_container.manifest import STARTER, check_files
+
+    manifest = check_files(Path(settings.model) if settings.model else STARTER)
+    names = ", ".join(one.name for one in manifest.classes)
+    return f"{manifest.name} {manifest.version} ({manifest.architecture}): {names}"
+
+
+def _data(settings: Settings) -> str:
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.data):
+            free = shutil.disk_usage(settings.data).free
+    except OSError as error:
+        raise Misconfigured(f"the data folder cannot be used: {error.strerror}") from None
+    if free < _FREE_BYTES:
+        raise Misconfigured(f"only {free / 2**20:.0f} MiB are free")
+    return f"writable, {free / 2**30:.0f} GiB free"
