@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,10 @@ Row = tuple[str, str, str, str]  # name, class, split, source
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
+    yield
+    torch.set_flush_denormal(False)  # the command sets it for its process; Hypothesis needs subnormal floats
 
 
 def toy_set(root: Path, name: str, rows: list[Row], values: tuple[int, ...]) -> None:

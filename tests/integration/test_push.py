@@ -1,0 +1,160 @@
+"""The claim's ends that a healthy container seldom sees, with real stores and a pipeline that misbehaves on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from inference_container.claims import Claims
+from inference_container.encode import Encoded
+from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
+from inference_container.manifest import Manifest
+from inference_container.pipeline import Ledger, Pipeline, Segmented
+from inference_container.push import Push
+from inference_container.service import Service
+from shared import envelope
+from shared.errors import Retryable
+from shared.events import SegmentRequested
+from shared.logs import Log
+from shared.prediction import Phase, Prediction, State
+from shared.runtime import Runtime, connect
+from shared.settings import Settings
+
+MANIFEST = Manifest("toy", "1", "compact-v1", (), 64, 2, {})
+FOUND = Segmented("image/jpeg", 4, 3, Encoded(b"mask", "00", []))
+
+
+@dataclass
+class Scripted:
+    """A pipeline that does `act` with each photo, then hands out a mask."""
+
+    act: Callable[[], Awaitable[Any]]
+    manifest: Manifest = MANIFEST
+    exclusive: list[bool] = field(default_factory=list)
+
+    async def segment(self, data: bytes, ledger: Ledger, *, exclusive: bool = False) -> Segmented:
+        self.exclusive.append(exclusive)
+        await self.act()
+        return FOUND
+
+
+@pytest.fixture(name="runtime")
+def connected(tmp_path: Path) -> Runtime:
+    return connect(Settings.from_env({"MASKLINE_DATA": str(tmp_path), "MASKLINE_WORK_BUDGET_SECONDS": "0.5"}))
+
+
+def queued(runtime: Runtime, **changes: Any) -> Prediction:
+    info = runtime.objects.put("uploads", "users/ana/x", b"photo", "image/jpeg")
+    now = datetime.now(UTC)
+    hour = now + timedelta(hours=1)
+    prediction = Prediction(
+        "p" + "a" * 25, "ana", State.QUEUED, Phase.QUEUED, info.bucket, info.name, hour, hour, now, info.generation
+    )
+    prediction = replace(prediction, **changes)
+    runtime.store.create(prediction)
+    return prediction
+
+
+async def deliver(runtime: Runtime, prediction: Prediction, pipeline: Scripted) -> tuple[httpx.Response, Service]:
+    service = Service(runtime.settings, Log("test", write=lambda line: None), lambda: None)
+    service._pipeline.set_result(cast(Pipeline, pipeline))
+    push = Push(service, Claims(runtime, 4))
+    app = Starlette(routes=[Route("/push", push.deliver, methods=["POST"])])
+    data, attributes = SegmentRequested(
+        prediction.id,
+        prediction.bucket,
+        prediction.object,
+        prediction.generation,
+        "stable",
+        "interactive",
+        prediction.deadline,
+    ).to_message()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        answer = await client.post("/push", content=envelope.encode(envelope.Push(data, attributes), ""))
+    return answer, service
+
+
+def run(runtime: Runtime, prediction: Prediction, act: Callable[[], Any]) -> tuple[int, Prediction, Scripted]:
+    async def acting() -> None:
+        result = act()
+        if asyncio.iscoroutine(result):
+            await result
+
+    pipeline = Scripted(acting)
+    answer, _ = asyncio.run(deliver(runtime, prediction, pipeline))
+    snapshot = runtime.store.get(prediction.id)
+    assert snapshot is not None
+    return answer.status_code, snapshot.prediction, pipeline
+
+
+def failing(error: Exception) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def test_who_was_overtaken_deletes_its_own_mask_and_acknowledges(runtime: Runtime) -> None:
+    prediction = queued(runtime)
+
+    def overtake() -> None:
+        runtime.store.update(prediction.id, lambda stored, _: replace(stored, fence=stored.fence + 1))
+
+    code, now, _ = run(runtime, prediction, overtake)
+    assert (code, now.state, now.fence) == (204, State.RUNNING, 2)
+    assert runtime.objects.list("results") == []
+
+
+@pytest.mark.parametrize("error", [Retryable("later"), OSError("disk"), MemoryError(), ZeroDivisionError()])
+def test_a_passing_fault_ends_the_lease_and_counts(runtime: Runtime, error: Exception) -> None:
+    code, now, _ = run(runtime, queued(runtime), failing(error))
+    assert (code, now.state, now.phase, now.charged_claims) == (503, State.RUNNING, Phase.RETRYING, 1)
+    assert now.lease_expire_time is not None
+    assert now.lease_expire_time <= datetime.now(UTC)
+
+
+def test_work_beyond_its_budget_is_stopped(runtime: Runtime) -> None:
+    code, now, _ = run(runtime, queued(runtime), lambda: asyncio.sleep(60))
+    assert (code, now.phase, now.charged_claims) == (503, Phase.RETRYING, 1)
+
+
+def test_a_photo_without_a_finite_answer_fails_instead_of_getting_garbage(runtime: Runtime) -> None:
+    code, now, _ = run(runtime, queued(runtime), failing(NotFinite()))
+    assert (code, now.state, now.error["reason"]) == (204, State.FAILED, "INTERNAL")
+
+
+def test_a_photo_runs_alone_only_on_its_last_chance(runtime: Runtime) -> None:
+    _, now, pipeline = run(runtime, queued(runtime), lambda: None)
+    assert (now.state, pipeline.exclusive) == (State.SUCCEEDED, [False])
+
+
+def test_a_photo_that_never_fits_fails_on_its_last_chance(runtime: Runtime) -> None:
+    code, now, pipeline = run(runtime, queued(runtime, claims=2, fence=2), failing(OutOfMemory("no room")))
+    assert (code, now.state, now.error["reason"]) == (204, State.FAILED, "OUT_OF_MEMORY")
+    assert pipeline.exclusive == [True]
+
+
+def test_claims_that_were_given_back_leave_the_last_chance_for_later(runtime: Runtime) -> None:
+    _, _, pipeline = run(runtime, queued(runtime, claims=2, given_back=2, fence=2), lambda: None)
+    assert pipeline.exclusive == [False]
+
+
+def test_a_broken_device_ends_the_instance_and_the_photo_is_tried_elsewhere(runtime: Runtime) -> None:
+    async def act() -> None:
+        raise DeviceBroken("the device failed")
+
+    prediction = queued(runtime)
+    answer, service = asyncio.run(deliver(runtime, prediction, Scripted(act)))
+    snapshot = runtime.store.get(prediction.id)
+    assert (answer.status_code, snapshot and snapshot.prediction.phase) == (503, Phase.RETRYING)
+    assert service.failure
+    assert service.stopped.is_set()
