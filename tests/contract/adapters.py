@@ -13,6 +13,7 @@ from pathlib import Path
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
 from shared.ports import Documents, Objects
+from tests.contract.google_adapters import firestore_documents
 
 
 @contextmanager
@@ -29,5 +30,8 @@ def local_objects(folder: Path) -> Iterator[Objects]:
     objects.close()
 
 
-DOCUMENTS: Mapping[str, Callable[[Path], AbstractContextManager[Documents]]] = {"local": local_documents}
+DOCUMENTS: Mapping[str, Callable[[Path], AbstractContextManager[Documents]]] = {
+    "local": local_documents,
+    "firestore": firestore_documents,
+}
 OBJECTS: Mapping[str, Callable[[Path], AbstractContextManager[Objects]]] = {"local": local_objects}
