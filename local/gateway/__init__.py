@@ -1,0 +1,1 @@
+"""The one public port of the local profile: the page, the samples, the API and uploads under one origin."""
