@@ -55,9 +55,9 @@ class Manifest:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> str:
-        """The text of `model.json`, stable order, with a final newline."""
-        document = {
+    def to_document(self) -> dict[str, Any]:
+        """`model.json` as an object."""
+        return {
             "name": self.name,
             "version": self.version,
             "architecture": self.architecture,
@@ -69,7 +69,10 @@ class Manifest:
             "metrics": dict(self.metrics),
             "lineage": dict(self.lineage),
         }
-        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_json(self) -> str:
+        """The text of `model.json`, stable order, with a final newline."""
+        return json.dumps(self.to_document(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse(text: str) -> Manifest:

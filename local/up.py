@@ -13,11 +13,14 @@ from functools import partial
 from os import getpid
 from pathlib import Path
 
+from inference_container.manifest import STARTER, Manifest, check_files
 from local import child, devtoken, stack
 from local.runfiles import Process, owned, write_stack
 from local.serving import bind
 from local.supervisor import Supervisor
 from shared.logs import Log
+from shared.registry import register
+from shared.runtime import connect
 from shared.settings import Settings
 
 
@@ -29,10 +32,11 @@ def up(settings: Settings, port: int, samples: bool, ready: Callable[[str], None
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    check_model(settings)
+    model = checked_model(settings)
     with owned(settings.data) as run:
         shared, roles = stack.wired(settings, _usable(port))
         devtoken.prepare(shared)
+        register(connect(shared).documents, model.to_document())
         changed = partial(_write, run, shared.url, datetime.now(UTC).isoformat())
         with _log(run, settings.log_level) as log:
             supervisor = Supervisor(roles, shared.environment(), run / "logs", log, changed, stopping)
@@ -46,12 +50,9 @@ def up(settings: Settings, port: int, samples: bool, ready: Callable[[str], None
                 (run / "stack.json").unlink(missing_ok=True)
 
 
-def check_model(settings: Settings) -> None:
+def checked_model(settings: Settings) -> Manifest:
     """Raises `Misconfigured` if the bundle is broken; without torch, so that the answer comes at once."""
-    from inference_container.manifest import check_files
-
-    if settings.model:
-        check_files(Path(settings.model))
+    return check_files(Path(settings.model) if settings.model else STARTER)
 
 
 def _usable(port: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared import ids
+from shared import cache, ids
 from shared.errors import AlreadyExists, NotFound, Rejected
 from shared.events import SegmentRequested, Uploaded
 from shared.logs import Log
@@ -86,7 +86,7 @@ def _draft(prediction_id: str, event: Uploaded, settings: Settings) -> Predictio
 
 
 def _inspect(runtime: Runtime, event: Uploaded, prediction: Prediction) -> Prediction:
-    """Decide by the header alone, and record it: QUEUED or REJECTED."""
+    """Decide by the header alone, and record it: QUEUED or REJECTED, or SUCCEEDED if the cache has the answer."""
     prediction = replace(prediction, generation=event.generation)
     try:
         info = runtime.objects.stat(event.bucket, event.object, event.generation)
@@ -96,9 +96,11 @@ def _inspect(runtime: Runtime, event: Uploaded, prediction: Prediction) -> Predi
     except Rejected as rejection:
         reason = Reason(rejection.reason)
         return _record(runtime, prediction.failed(reason, str(rejection), State.REJECTED))
-    now = datetime.now(UTC)
-    queued = prediction.moved(State.QUEUED, Phase.QUEUED, input=_input(info, header), publish_time=now)
-    return _record(runtime, queued)
+    return _record(runtime, cache.answer(runtime, prediction, info) or _queued(prediction, info, header))
+
+
+def _queued(prediction: Prediction, info: ObjectInfo, header: Header) -> Prediction:
+    return prediction.moved(State.QUEUED, Phase.QUEUED, input=_input(info, header), publish_time=datetime.now(UTC))
 
 
 def _reader(runtime: Runtime, info: ObjectInfo) -> Any:
@@ -138,6 +140,10 @@ def _merged(stored: Prediction, decided: Prediction) -> Prediction | None:
         phase=decided.phase,
         generation=decided.generation,
         input=decided.input,
+        model=decided.model,
+        result=decided.result,
+        timings=decided.timings,
+        cache=decided.cache,
         error=decided.error,
         publish_time=decided.publish_time,
     )

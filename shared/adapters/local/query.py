@@ -22,6 +22,7 @@ INDEXED: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("state", "publishTime"),
         ("state", "deadline"),
         ("ownerUid", "createTime"),
+        ("ownerUid", "input.md5"),
         ("expireTime",),
     ),
 }
@@ -32,7 +33,7 @@ _COMPARISONS = {"<", "<=", ">", ">="}
 
 def indexes() -> list[str]:
     return [
-        f"CREATE INDEX {collection}_{'_'.join(fields)} ON documents"
+        f"CREATE INDEX {collection}_{'_'.join(fields).replace('.', '_')} ON documents"
         f" ({', '.join(map(_extract, fields))}, path) WHERE collection = '{collection}'"
         for collection, rows in INDEXED.items()
         for fields in rows
