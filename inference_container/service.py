@@ -15,18 +15,15 @@ from shared.errors import Misconfigured, Retryable
 from shared.logs import Log
 from shared.settings import Settings
 
-_BATCHES = 4  # admitted at once: one on the device, one ready for it, two being fetched or decoded
-
 
 class Service:
     """`stop` ends the server; `failure` is then the line for a person, if there is something to say."""
 
     def __init__(self, settings: Settings, log: Log, stop: Callable[[], None]) -> None:
-        limit = settings.concurrency or _BATCHES * settings.max_batch
         self.settings = settings
         self.log = log
         self.metrics = Metrics()
-        self.admission = Admission(limit, settings.work_budget_seconds)
+        self.admission = Admission(settings.instance_capacity, settings.work_budget_seconds)
         self.metrics.in_flight.set_function(lambda: self.admission.inside)
         self.cold_start: ColdStart | None = None
         self.stopped = asyncio.Event()

@@ -14,6 +14,7 @@ from typing import Any
 import functions_framework
 import gunicorn.app.base
 
+from local import child
 from shared import pipeline
 from shared.errors import Misconfigured
 
@@ -62,6 +63,7 @@ def serve(stage: pipeline.Stage, port: int) -> None:
         "loglevel": "error",
         "limit_request_line": 0,
         "control_socket_disable": True,
+        "post_fork": _with_its_master,
     }
     if stage.signature == "http":
         from functions_framework.aio import create_asgi_app
@@ -72,6 +74,11 @@ def serve(stage: pipeline.Stage, port: int) -> None:
         flask = functions_framework.create_app(stage.entry, source, stage.signature)  # type: ignore[no-untyped-call]
         threads = {"worker_class": "gthread", "threads": stage.concurrency, "keepalive": 75}
         Server(with_health(flask.wsgi_app), options | threads).run()
+
+
+def _with_its_master(arbiter: Any, worker: Any) -> None:
+    """The kernel kills the master with `up`; uvicorn's worker would not even notice."""
+    child.die_with(arbiter.pid)
 
 
 def with_health(app: Wsgi) -> Wsgi:

@@ -1,4 +1,4 @@
-"""What a running stack leaves in `data/run/`: the lock, `stack.json` and `instances.json`, for `ps` and the like."""
+"""What a running stack leaves in `data/run/`: lock, logs, `stack.json` and `instances.json`, for `ps` and the like."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import Misconfigured
+
+_LOG_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,14 @@ def write_atomically(path: Path, document: Any) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(document), "utf-8")
     draft.replace(path)
+
+
+def log_file(logs: Path, role: str) -> Path:
+    """Where a process that is about to start appends its output; a long one is set aside first."""
+    path = logs / f"{role}.log"
+    if path.exists() and path.stat().st_size > _LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return path
 
 
 def stack_url(data: Path) -> str | None:

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
 import uvicorn
@@ -30,17 +31,22 @@ def bind(port: int) -> socket.socket:
         raise Misconfigured(f"port {port} cannot be used: {error.strerror}") from None
 
 
-def serve(make: Callable[[], ASGIApp], port: int, grace: float = GRACE) -> None:
-    """Serve until SIGTERM or SIGINT. `make` runs on the loop, so that it may create tasks' primitives."""
+def serve(
+    make: Callable[[], ASGIApp], port: int, grace: float = GRACE, stopping: Callable[[], None] = lambda: None
+) -> None:
+    """Serve until SIGTERM or SIGINT. `make` runs on the loop, so that it may create tasks' primitives; `stopping` runs
+    on it as soon as the signal is there, while open requests go on."""
     listener = bind(port)
     # uvicorn raises the signal again once it has stopped: with handlers that do nothing, the exit status is 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(make, listener, grace))
+        runner.run(_serve(make, listener, grace, stopping))
 
 
-async def _serve(make: Callable[[], ASGIApp], listener: socket.socket, grace: float) -> None:
+async def _serve(
+    make: Callable[[], ASGIApp], listener: socket.socket, grace: float, stopping: Callable[[], None]
+) -> None:
     config = uvicorn.Config(
         make(),
         http="httptools",
@@ -51,7 +57,20 @@ async def _serve(make: Callable[[], ASGIApp], listener: socket.socket, grace: fl
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(grace),
     )
-    await uvicorn.Server(config).serve(sockets=[listener])
+    await _Server(config, stopping).serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Tells at once that the end is near; uvicorn itself tells when it has come."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._loop.call_soon_threadsafe(self._stopping)
 
 
 def refuse(error: Misconfigured) -> NoReturn:

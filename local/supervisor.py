@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from local import child
-from local.runfiles import Process
+from local.runfiles import Process, log_file
 from local.stack import Role
 from shared.errors import Misconfigured
 from shared.logs import Log
@@ -24,7 +24,6 @@ _START_SECONDS = 60.0  # s until all must be healthy
 _STOP_SECONDS = 12.0  # s until what did not stop is killed
 _BACKOFF = (0.0, 0.2, 1.0, 5.0)  # s before the 1st, 2nd, … start again in a row
 _STEADY = 10.0  # s after which a process counts as healthy again
-_LOG_BYTES = 16 << 20
 
 
 @dataclass(slots=True)
@@ -106,7 +105,7 @@ class Supervisor:
         return True
 
     def _spawn(self, one: _Child) -> None:
-        with self._log_file(one.role).open("ab") as output:
+        with log_file(self.logs, one.role.name).open("ab") as output:
             one.process = subprocess.Popen(
                 child.command(one.role.command),
                 env=dict(self.environment),
@@ -123,14 +122,8 @@ class Supervisor:
         rows = [Process(c.role.name, c.process.pid, c.started) for c in self._children if c.process is not None]
         self.changed(rows)
 
-    def _log_file(self, role: Role) -> Path:
-        path = self.logs / f"{role.name}.log"
-        if path.exists() and path.stat().st_size > _LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
-        return path
-
     def _last_words(self, role: Role) -> str:
-        lines = self._log_file(role).read_text("utf-8", "replace").strip().splitlines()
+        lines = (self.logs / f"{role.name}.log").read_text("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
 

@@ -21,6 +21,7 @@ EMULATOR_VARIABLES = (
     "STORAGE_EMULATOR_HOST",
     "FIREBASE_AUTH_EMULATOR_HOST",
 )
+_BATCHES = 4  # inside one instance: one on the device, one ready for it, two being fetched or decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,11 @@ class Settings:
         """
         given = {PREFIX + name.upper(): _text(value) for name, value in overrides.items() if value is not None}
         return _read(dict(os.environ if environ is None else environ) | given)
+
+    @property
+    def instance_capacity(self) -> int:
+        """Requests that one instance takes at once."""
+        return self.concurrency or _BATCHES * self.max_batch
 
     def environment(self) -> dict[str, str]:
         """This process's environment with exactly these settings in it: what a child process gets."""
