@@ -135,8 +135,8 @@ def give_back(store: PredictionStore, held: Claim) -> bool:
     def step(prediction: Prediction, now: datetime) -> Prediction | None:
         nonlocal done
         done = holds(prediction, held.fence)
-        if not done:
-            return None
+        if not done or prediction.lease_expire_time != held.lease_expire_time:
+            return None  # not mine any more, or given back already: the answer got lost
         return replace(prediction, phase=Phase.RETRYING, lease_expire_time=now, given_back=prediction.given_back + 1)
 
     store.update(held.prediction.id, step)

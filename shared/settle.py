@@ -45,9 +45,9 @@ def settle(runtime: Runtime, push: Push, log: Log) -> None:
         log.error("malformed", message=str(error))
 
 
-def sweep(runtime: Runtime, log: Log, queue_lost: bool = False) -> None:
+def sweep(runtime: Runtime, log: Log, queue_lost: bool = False, now: datetime | None = None) -> None:
     """One tick. The steps do not depend on each other's order."""
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     if queue_lost:
         _publish_everything(runtime, log)
     _end_overdue(runtime, now, log)

@@ -1,0 +1,236 @@
+"""Explores the protocol: any order of uploads, deliveries, crashes, lost answers, sweeps and deletions over the real
+stores. A crash is a worker that takes no further step; a zombie, one that takes it later."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from shared.api.removal import remove
+from shared.audit import audit
+from shared.delivery import Verdict, holds
+from shared.errors import Retryable
+from shared.events import SegmentRequested, Uploaded
+from shared.prediction import COLLECTION, Prediction, State, from_data
+from tests.domain import PHOTO, Worker, world
+
+RANK = {State.AWAITING_UPLOAD: 0, State.QUEUED: 1, State.RUNNING: 2}  # every end: 3
+T = TypeVar("T")
+PICK = st.integers(0, 1000)
+NAMES = st.sampled_from(["users/ana/cat.png", "users/bob/dog.png", "inbox/fish.png"])
+FAIR_ROUNDS = 40
+
+
+class Protocol(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self._open = ExitStack()
+        folder = self._open.enter_context(tempfile.TemporaryDirectory())
+        self.world = self._open.enter_context(world(Path(folder)))
+        self.events: list[Uploaded] = []  # notifications that are not acked
+        self.workers: list[Worker] = []
+        self.stored: list[Worker] = []
+        self.seen: dict[str, Prediction] = {}
+
+    def teardown(self) -> None:
+        try:
+            self._to_the_end()
+        finally:
+            self._open.close()
+
+    # -- uploads and their notifications
+
+    @initialize(name=NAMES)
+    def begin(self, name: str) -> None:
+        self.events.append(self.world.upload(name))
+
+    @rule(name=NAMES, good=st.booleans())
+    def upload(self, name: str, good: bool) -> None:
+        self.events.append(self.world.upload(name, PHOTO if good else b"not a photo"))
+
+    @precondition(lambda self: self.events)
+    @rule(pick=PICK, acked=st.booleans())
+    def notify(self, pick: int, acked: bool) -> None:
+        event = self._take(self.events, pick, acked)
+        self.world.accept(event)
+
+    @precondition(lambda self: self.events)
+    @rule(pick=PICK)
+    def notify_while_the_queue_is_down(self, pick: int) -> None:
+        """The prediction is recorded, publishing fails, the notification comes again."""
+        self.world.queue.down = True
+        try:
+            self.world.accept(self._take(self.events, pick, acked=False))
+        except Retryable:
+            pass
+        self.world.queue.down = False
+
+    @precondition(lambda self: self.events)
+    @rule(pick=PICK)
+    def lose_a_notification(self, pick: int) -> None:
+        self._take(self.events, pick, acked=True)
+
+    # -- deliveries
+
+    @precondition(lambda self: self.world.queue.messages)
+    @rule(pick=PICK, version=st.sampled_from("AB"), answer_lost=st.booleans())
+    def deliver(self, pick: int, version: str, answer_lost: bool) -> None:
+        """The message stays on the queue until somebody acks it: any number of workers may get it."""
+        self.world.documents.lost = Retryable("no answer") if answer_lost else None
+        try:
+            self._claim(pick, version)
+        except Retryable:
+            pass
+        self.world.documents.lost = None
+
+    @precondition(lambda self: self.workers)
+    @rule(pick=PICK)
+    def store(self, pick: int) -> None:
+        worker = self._take(self.workers, pick, acked=False)
+        worker.store()
+        self.stored.append(worker)
+
+    @precondition(lambda self: self.stored)
+    @rule(pick=PICK, answer_lost=st.booleans())
+    def commit(self, pick: int, answer_lost: bool) -> None:
+        worker = self._take(self.stored, pick, acked=False)
+        before = self.world.get(worker.held.prediction.id)
+        mine = before.result.get("object") == worker.stored.name
+        self.world.documents.lost = Retryable("no answer") if answer_lost else None
+        try:
+            won = worker.commit()
+        except Retryable:
+            won = worker.commit()
+        self.world.documents.lost = None
+        self.stored.remove(worker)
+        assert won == (holds(before, worker.held.fence) or mine), "somebody committed with an old fence"
+
+    @precondition(lambda self: self.world.queue.messages)
+    @rule(pick=PICK)
+    def ack(self, pick: int) -> None:
+        """Only what the protocol would answer with 2xx."""
+        message = self._take(self.world.queue.messages, pick, acked=False)
+        request = SegmentRequested.from_message(message[1], message[2])
+        if self.world.get(request.prediction_id).state.terminal:
+            self.world.queue.messages.remove(message)
+
+    @precondition(lambda self: self.world.queue.messages)
+    @rule(pick=PICK)
+    def lose_a_message(self, pick: int) -> None:
+        self._take(self.world.queue.messages, pick, acked=True)
+
+    @precondition(lambda self: self.world.queue.messages)
+    @rule(pick=PICK)
+    def bury(self, pick: int) -> None:
+        self.world.bury(self._take(self.world.queue.messages, pick, acked=True))
+
+    @precondition(lambda self: self.workers)
+    @rule(pick=PICK)
+    def give_back(self, pick: int) -> None:
+        self._take(self.workers, pick, acked=True).give_back()
+
+    @precondition(lambda self: self.workers)
+    @rule(pick=PICK)
+    def abandon(self, pick: int) -> None:
+        self._take(self.workers, pick, acked=True).abandon()
+
+    # -- people, time and settle
+
+    @precondition(lambda self: self.seen)
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        name = sorted(self.seen)[pick % len(self.seen)]
+        self.world.runtime.store.update(
+            name, lambda stored, _: None if stored.state.terminal else stored.ended(State.CANCELLED)
+        )
+
+    @precondition(lambda self: self.seen)
+    @rule(pick=PICK)
+    def delete(self, pick: int) -> None:
+        remove(self.world.runtime, sorted(self.seen)[pick % len(self.seen)])
+
+    @rule(leases=st.sampled_from([0.5, 1.1, 5]))
+    def wait(self, leases: float) -> None:
+        self.world.wait(leases * self.world.settings.lease_seconds)
+
+    @rule(queue_lost=st.booleans())
+    def sweep(self, queue_lost: bool) -> None:
+        self.world.sweep(queue_lost)
+
+    # -- what must always hold
+
+    @invariant()
+    def nothing_goes_back(self) -> None:
+        for now in self._predictions():
+            before = self.seen.get(now.id, now)
+            assert RANK.get(before.state, 3) <= RANK.get(now.state, 3)
+            assert before.fence <= now.fence
+            assert 0 <= now.charged_claims <= 3
+            if before.state.terminal:
+                assert now.state is before.state, "a terminal state changed"
+                assert now.deleted or (now.result, now.error) == (before.result, before.error)
+            self.seen[now.id] = now
+
+    @invariant()
+    def what_succeeded_has_its_own_models_mask(self) -> None:
+        for prediction in self._predictions():
+            if prediction.state is State.SUCCEEDED and not prediction.deleted:
+                result = prediction.result
+                mask = self.world.objects.get(result["bucket"], result["object"], result["generation"])
+                assert mask.decode() == prediction.model["version"]
+
+    def _to_the_end(self) -> None:
+        """Fair steps: every delivery is worked on, time passes, settle ticks. Then everything has ended, cleanly."""
+        for _ in range(FAIR_ROUNDS):
+            while self.events:
+                self.world.accept(self.events.pop())
+            self.world.sweep()
+            self._work_off()
+            self.world.wait_for_lease()
+            self.nothing_goes_back()
+            if not self.world.queue.messages and all(one.state.terminal for one in self._predictions()):
+                break
+        assert all(one.state.terminal for one in self._predictions())
+        for _ in range(3):
+            self.world.wait_for_lease()
+            self.world.sweep()
+        report = audit(self.world.runtime, self.world.now)
+        assert report.clean, report
+        self.what_succeeded_has_its_own_models_mask()
+
+    def _work_off(self) -> None:
+        for message in list(self.world.queue.messages):
+            request = SegmentRequested.from_message(message[1], message[2])
+            prediction = self.world.get(request.prediction_id)
+            answer = self.world.claim(prediction, "A")
+            if isinstance(answer, Worker):
+                assert answer.finish()
+            if isinstance(answer, Worker) or answer.verdict is not Verdict.BUSY:
+                self.world.queue.messages.remove(message)
+
+    def _claim(self, pick: int, version: str) -> None:
+        request = self.world.queue.requests[pick % len(self.world.queue.messages)]
+        prediction = self.world.get(request.prediction_id)
+        answer = self.world.claim(prediction, version)
+        if isinstance(answer, Worker):
+            self.workers.append(answer)
+
+    def _predictions(self) -> list[Prediction]:
+        return [from_data(row.data) for row in self.world.documents.query(COLLECTION)]
+
+    @staticmethod
+    def _take(things: list[T], pick: int, acked: bool) -> T:
+        place = pick % len(things)
+        return things.pop(place) if acked else things[place]
+
+
+TestProtocol = Protocol.TestCase
+TestProtocol.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
