@@ -16,6 +16,7 @@ from typing import Protocol
 
 from inference_container.batcher import Batcher, ClassMap, Pixels
 from inference_container.batching import Limits
+from inference_container.cells import laid_out
 from inference_container.decode import Photo, decode
 from inference_container.encode import Encoded, encode
 from inference_container.manifest import Manifest
@@ -87,7 +88,7 @@ class Pipeline:
         return Segmented(photo.content_type, photo.width, photo.height, mask)
 
     def _encoded(self, photo: Photo, classes: ClassMap) -> Encoded:
-        return encode(classes, photo.width, photo.height, self.manifest.classes)
+        return encode(laid_out(classes, photo.width, photo.height), self.manifest.classes)
 
     def close(self) -> None:
         self.batcher.close()
