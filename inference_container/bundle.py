@@ -17,13 +17,21 @@ from torch import Tensor, nn
 
 from inference_container import architectures
 from inference_container.architectures.folding import fold_batch_norms
-from inference_container.manifest import BundleError, ClassInfo, Manifest, parse
+from inference_container.manifest import (
+    MANIFEST,
+    STARTER,
+    WEIGHTS,
+    BundleError,
+    ClassInfo,
+    Manifest,
+    check_weights,
+    parse,
+    read,
+    read_manifest,
+)
 
 __all__ = ["STARTER", "BundleError", "ClassInfo", "LoadedModel", "Manifest", "load", "read_manifest", "save"]
 
-STARTER = Path(__file__).parent / "models" / "starter"  # the bundle that ships with this repository
-
-_MANIFEST, _WEIGHTS = "model.json", "model.safetensors"
 _COUNTER = "num_batches_tracked"  # of batch normalisation; means nothing outside training, never stored
 _STORED = (torch.float16, torch.float32)  # what a float of the network may be in the file
 _SMOKE = (64, 96)  # px, height and width: not square, so that a transposed network is seen
@@ -45,24 +53,14 @@ def load(directory: Path, device: str = "cpu", *, fold: bool = True) -> LoadedMo
     Raises BundleError at the first check that fails.
     """
     manifest = read_manifest(directory)
-    data = _read(directory / _WEIGHTS)
-    if hashlib.sha256(data).hexdigest() != manifest.sha256:
-        raise BundleError("model.safetensors is not the file that model.json describes: its sha256 differs")
+    data = read(directory / WEIGHTS)
+    check_weights(manifest, data)
     module = _filled(_network(manifest), _tensors(data)).eval().requires_grad_(False)
     if fold:
         fold_batch_norms(module)
     module = module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _smoke(module, manifest, device)
     return LoadedModel(manifest, module)
-
-
-def read_manifest(directory: Path) -> Manifest:
-    """The manifest alone, checked in itself but not against the weights; BundleError if it is not valid."""
-    try:
-        text = _read(directory / _MANIFEST).decode()
-    except UnicodeDecodeError:
-        raise BundleError("model.json is not UTF-8 text") from None
-    return parse(text)
 
 
 def save(directory: Path, manifest: Manifest, module: nn.Module) -> Manifest:
@@ -76,8 +74,8 @@ def save(directory: Path, manifest: Manifest, module: nn.Module) -> Manifest:
     text = complete.to_json()
     parse(text)  # never write what load would refuse
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / _WEIGHTS, data)
-    _write(directory / _MANIFEST, text.encode())
+    _write(directory / WEIGHTS, data)
+    _write(directory / MANIFEST, text.encode())
     return complete
 
 
@@ -88,15 +86,6 @@ def _half(key: str, value: Tensor) -> Tensor:
         if not stored.isfinite().all():
             raise BundleError(f"{key} holds values that fp16 cannot store")
     return stored
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BundleError(f"the bundle has no {path.name}") from None
-    except OSError as error:
-        raise BundleError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
 def _write(path: Path, data: bytes) -> None:

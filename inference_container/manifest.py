@@ -117,6 +117,8 @@ def read(path: Path) -> bytes:
     """A file of a bundle; BundleError names it without its folder."""
     try:
         return path.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"the bundle has no {path.name}") from None
     except OSError as error:
         raise BundleError(f"{path.name} cannot be read: {error.strerror}") from None
 

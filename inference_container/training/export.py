@@ -14,6 +14,7 @@ from inference_container.architectures.compact import MEAN, STD
 from inference_container.bundle import ClassInfo, Manifest, load, save
 from inference_container.evaluation import evaluate, original_photos, test_photos
 from inference_container.training import checkpoint
+from inference_container.training.card import card
 from inference_container.training.dataset import CLASSES
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito) beside a black background.
@@ -57,7 +58,9 @@ def export(run: Path, to: Path, data: Path, version: str) -> Manifest:
     save(to, described, network)
     model = load(to)
     metrics = {"test": evaluate(model, test_photos(data)), "originals": evaluate(model, original_photos(data))}
-    return save(to, replace(described, metrics=metrics), network)
+    written = save(to, replace(described, metrics=metrics), network)
+    (to / "MODEL_CARD.md").write_text(card(written), encoding="utf-8")
+    return written
 
 
 def _manifest(origin: Origin, version: str, stride: int, step: int) -> Manifest:

@@ -185,6 +185,8 @@ def test_the_command_learns_the_toy_and_writes_an_evaluated_bundle(
     assert manifest.metrics["test"]["people"]["photos"] == 3
     assert str(tmp_path) not in manifest.to_json()
     assert "--passes 24" in manifest.lineage["command"]
+    text = (out / "bundle" / "MODEL_CARD.md").read_text()
+    assert f"| pets | 3 | {manifest.metrics['test']['pets']['foregroundIoU']:.3f} |" in text
 
 
 def test_tally_counts_foreground_classes_and_species() -> None:
