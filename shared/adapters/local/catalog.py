@@ -20,7 +20,6 @@ from shared.adapters.local.entries import (
     Notification,
     Preconditions,
     after_prefix,
-    check_name,
     checked_content_type,
     checked_metadata,
     entry_of,
@@ -28,6 +27,7 @@ from shared.adapters.local.entries import (
 )
 from shared.adapters.local.sqlite import Database
 from shared.errors import AlreadyExists, NotFound
+from shared.paths import check_name
 
 _SCHEMA = (
     "CREATE TABLE buckets (name TEXT PRIMARY KEY) WITHOUT ROWID",

@@ -13,7 +13,6 @@ from shared.errors import AlreadyExists, Conflict, Malformed
 from shared.events import FINALIZED
 from shared.ports import ObjectInfo
 
-_MAX_NAME_BYTES = 1024
 _MAX_METADATA_BYTES = 8 << 10
 _CHANGED = "the object has changed"
 
@@ -74,18 +73,6 @@ class Notification:
     id: int
     attributes: Mapping[str, str]
     data: str
-
-
-def check_name(name: str) -> None:
-    """Cloud Storage's rules. Raises `Malformed`."""
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        raise Malformed("an object's name is Unicode text") from None
-    if not 1 <= size <= _MAX_NAME_BYTES:
-        raise Malformed(f"an object's name has 1 to {_MAX_NAME_BYTES} bytes")
-    if name in (".", "..") or name.startswith(".well-known/acme-challenge/") or any(c in name for c in "\r\n\0"):
-        raise Malformed("an object's name has no line breaks, and is not . or ..")
 
 
 def after_prefix(prefix: str) -> str | None:

@@ -18,11 +18,11 @@ from shared.adapters.local.entries import (
     DroppedFile,
     Entry,
     Preconditions,
-    check_name,
     checked_content_type,
 )
 from shared.adapters.local.signing import Grant, Signer
 from shared.errors import Retryable
+from shared.paths import check_name
 from shared.ports import ObjectInfo, SignedRequest
 
 _RACES = 5  # a live object may be replaced between looking it up and opening it
