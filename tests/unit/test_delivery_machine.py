@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shared.api.removal import remove
 from shared.audit import audit
-from shared.delivery import Verdict, holds
+from shared.delivery import Verdict
 from shared.errors import Retryable
 from shared.events import SegmentRequested, Uploaded
 from shared.prediction import COLLECTION, Prediction, State, from_data
@@ -25,13 +25,14 @@ T = TypeVar("T")
 PICK = st.integers(0, 1000)
 NAMES = st.sampled_from(["users/ana/cat.png", "users/bob/dog.png", "inbox/fish.png"])
 FAIR_ROUNDS = 40
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no disk: durability is not in question here
 
 
 class Protocol(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._open = ExitStack()
-        folder = self._open.enter_context(tempfile.TemporaryDirectory())
+        folder = self._open.enter_context(tempfile.TemporaryDirectory(dir=MEMORY))
         self.world = self._open.enter_context(world(Path(folder)))
         self.events: list[Uploaded] = []  # notifications that are not acked
         self.workers: list[Worker] = []
@@ -48,7 +49,9 @@ class Protocol(RuleBasedStateMachine):
 
     @initialize(name=NAMES)
     def begin(self, name: str) -> None:
-        self.events.append(self.world.upload(name))
+        event = self.world.upload(name)
+        self.events.append(event)
+        self.world.accept(event)
 
     @rule(name=NAMES, good=st.booleans())
     def upload(self, name: str, good: bool) -> None:
@@ -79,12 +82,21 @@ class Protocol(RuleBasedStateMachine):
     # -- deliveries
 
     @precondition(lambda self: self.world.queue.messages)
-    @rule(pick=PICK, version=st.sampled_from("AB"), answer_lost=st.booleans())
-    def deliver(self, pick: int, version: str, answer_lost: bool) -> None:
+    @rule(pick=PICK, version=st.sampled_from("AB"), store=st.booleans())
+    def deliver(self, pick: int, version: str, store: bool) -> None:
         """The message stays on the queue until somebody acks it: any number of workers may get it."""
-        self.world.documents.lost = Retryable("no answer") if answer_lost else None
+        worker = self._claim(pick, version)
+        if worker is not None:
+            self.workers.append(worker)
+            if store:
+                self.store(len(self.workers) - 1)
+
+    @precondition(lambda self: self.world.queue.messages)
+    @rule(pick=PICK)
+    def deliver_and_lose_the_claims_answer(self, pick: int) -> None:
+        self.world.documents.lost = Retryable("no answer")
         try:
-            self._claim(pick, version)
+            self._claim(pick, "A")
         except Retryable:
             pass
         self.world.documents.lost = None
@@ -101,6 +113,7 @@ class Protocol(RuleBasedStateMachine):
     def commit(self, pick: int, answer_lost: bool) -> None:
         worker = self._take(self.stored, pick, acked=False)
         before = self.world.get(worker.held.prediction.id)
+        holds = before.state is State.RUNNING and before.fence == worker.held.fence
         mine = before.result.get("object") == worker.stored.name
         self.world.documents.lost = Retryable("no answer") if answer_lost else None
         try:
@@ -109,7 +122,7 @@ class Protocol(RuleBasedStateMachine):
             won = worker.commit()
         self.world.documents.lost = None
         self.stored.remove(worker)
-        assert won == (holds(before, worker.held.fence) or mine), "somebody committed with an old fence"
+        assert won == (holds or mine), "somebody committed with an old fence"
 
     @precondition(lambda self: self.world.queue.messages)
     @rule(pick=PICK)
@@ -142,18 +155,15 @@ class Protocol(RuleBasedStateMachine):
 
     # -- people, time and settle
 
-    @precondition(lambda self: self.seen)
     @rule(pick=PICK)
     def cancel(self, pick: int) -> None:
-        name = sorted(self.seen)[pick % len(self.seen)]
         self.world.runtime.store.update(
-            name, lambda stored, _: None if stored.state.terminal else stored.ended(State.CANCELLED)
+            self._pick(pick), lambda stored, _: None if stored.state.terminal else stored.ended(State.CANCELLED)
         )
 
-    @precondition(lambda self: self.seen)
     @rule(pick=PICK)
     def delete(self, pick: int) -> None:
-        remove(self.world.runtime, sorted(self.seen)[pick % len(self.seen)])
+        remove(self.world.runtime, self._pick(pick))
 
     @rule(leases=st.sampled_from([0.5, 1.1, 5]))
     def wait(self, leases: float) -> None:
@@ -214,15 +224,18 @@ class Protocol(RuleBasedStateMachine):
             if isinstance(answer, Worker) or answer.verdict is not Verdict.BUSY:
                 self.world.queue.messages.remove(message)
 
-    def _claim(self, pick: int, version: str) -> None:
+    def _claim(self, pick: int, version: str) -> Worker | None:
         request = self.world.queue.requests[pick % len(self.world.queue.messages)]
-        prediction = self.world.get(request.prediction_id)
-        answer = self.world.claim(prediction, version)
-        if isinstance(answer, Worker):
-            self.workers.append(answer)
+        answer = self.world.claim(self.world.get(request.prediction_id), version)
+        return answer if isinstance(answer, Worker) else None
 
     def _predictions(self) -> list[Prediction]:
-        return [from_data(row.data) for row in self.world.documents.query(COLLECTION)]
+        """In the order of their creation: their ids differ from run to run."""
+        return [from_data(row.data) for row in self.world.documents.query(COLLECTION, order_by=[("createTime", "asc")])]
+
+    def _pick(self, pick: int) -> str:
+        names = [one.id for one in self._predictions()]
+        return names[pick % len(names)]
 
     @staticmethod
     def _take(things: list[T], pick: int, acked: bool) -> T:
@@ -232,5 +245,5 @@ class Protocol(RuleBasedStateMachine):
 
 TestProtocol = Protocol.TestCase
 TestProtocol.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
