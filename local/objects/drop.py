@@ -18,11 +18,12 @@ from pathlib import Path
 
 from local.objects.service import Service
 from shared.adapters.local.blobs import CHUNK
-from shared.adapters.local.entries import ANY, Description, DroppedFile, Entry, check_name
+from shared.adapters.local.entries import ANY, Description, DroppedFile, Entry
 from shared.adapters.local.objects import LocalObjects
 from shared.api.threads import in_thread
 from shared.errors import Malformed, Retryable
 from shared.logs import Log
+from shared.paths import check_name
 
 _POLL = 0.25  # s between two looks
 _SHARE = 20  # a look is followed by a rest of so many times its length: at most 5 % of one core

@@ -13,7 +13,7 @@ from pathlib import Path
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
 from shared.ports import Documents, Objects
-from tests.contract.google_adapters import firestore_documents
+from tests.contract.google_adapters import cloud_storage_objects, firestore_documents
 
 
 @contextmanager
@@ -34,4 +34,7 @@ DOCUMENTS: Mapping[str, Callable[[Path], AbstractContextManager[Documents]]] = {
     "local": local_documents,
     "firestore": firestore_documents,
 }
-OBJECTS: Mapping[str, Callable[[Path], AbstractContextManager[Objects]]] = {"local": local_objects}
+OBJECTS: Mapping[str, Callable[[Path], AbstractContextManager[Objects]]] = {
+    "local": local_objects,
+    "cloud storage": cloud_storage_objects,
+}

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.adapters.google.documents import FirestoreDocuments
-from shared.ports import Documents
-from tests.contract import emulators
+from shared.adapters.google.objects import CloudStorageObjects
+from shared.adapters.local.objects import LocalObjects
+from shared.ports import Documents, Objects
+from tests.contract import emulators, object_server
 
 
 @contextmanager
@@ -16,3 +18,13 @@ def firestore_documents(folder: Path) -> Iterator[Documents]:
     documents = FirestoreDocuments(emulators.new_project(), emulators.firestore())
     yield documents
     documents.close()
+
+
+@contextmanager
+def cloud_storage_objects(folder: Path) -> Iterator[Objects]:
+    """Signed URLs are the object server's own, as in the emulator profile."""
+    stored = LocalObjects(folder, "http://127.0.0.1:8080")
+    with object_server.serving(stored) as url:
+        objects = CloudStorageObjects("project", stored.sign, url)
+        yield objects
+        objects.close()

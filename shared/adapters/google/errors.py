@@ -20,6 +20,7 @@ from shared.errors import (
     NotFound,
     Permanent,
     Retryable,
+    StorageFull,
 )
 
 T = TypeVar("T")
@@ -93,11 +94,21 @@ def _answered(service: str, error: Exception) -> MasklineError:
     for classes, ours, message in kinds:
         if isinstance(error, classes):
             return ours(message)
+    return _by_status(service, error)
+
+
+def _by_status(service: str, error: Exception) -> MasklineError:
+    """Statuses that the library has no class for."""
+    code = getattr(error, "code", None) or 0
+    if code == 507:  # only the local object server says so
+        return StorageFull(f"{service} has no room")
+    if code == 408 or code >= 500:
+        return Retryable(f"{service} is not available")
     return Permanent(f"{service} refused the call")
 
 
 def _refusal(service: str, error: Exception) -> str:
-    if "SERVICE_DISABLED" in (str(getattr(error, "reason", "")), *str(error).split()):
+    if "SERVICE_DISABLED" in f"{getattr(error, 'reason', '')} {error}":
         return f"the API of {service} is not enabled in this project: apply Terraform, which enables it"
     return f"this identity may not do that in {service}: grant its role, then run `maskline doctor`"
 

@@ -134,6 +134,7 @@ class CloudStorageObjects:
             client = Client(self._project, AnonymousCredentials(), client_options=options)
         else:
             client = Client(self._project)
+        client._bucket_metadata_cache = None  # or a thread reads every bucket's metadata, which our roles do not allow
         for scheme in ("https://", "http://"):
             client._http.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
         return client
