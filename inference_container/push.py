@@ -1,6 +1,6 @@
 """`POST /push`: one delivery of a segment message, from the envelope to the acknowledgement.
 
-Trigger: Pub/Sub push. Output: the mask, then the outcome in the prediction's document, then 204.
+Trigger: Pub/Sub push. Output: the mask and what else was wanted, the outcome in the prediction's document, then 204.
 Idempotency key: prediction id and generation; the claim's fence decides who may commit.
 Failure policy: the photo's fault is recorded and acknowledged; a passing fault ends the lease and answers 503, so that
 the message comes again; what nobody can read is logged and acknowledged (settle finds the photo by its document).
@@ -28,6 +28,7 @@ from shared.errors import Busy, MasklineError, NotFound, Permanent, Rejected, Re
 from shared.events import SegmentRequested
 from shared.ports import ObjectInfo
 from shared.prediction import Prediction, Reason, State
+from shared.results import MASK, OUTPUTS
 
 _ENVELOPE_BYTES = 64 << 10
 _GONE = "The photo was deleted before it could be read."
@@ -111,13 +112,14 @@ class Push:
         ledger.add("queued", _seconds_queued(held, self._service.settings.lease_seconds))
         with ledger.stage("fetch"):
             data, sha256 = await self._claims.fetch(held.prediction)
-        found = await pipeline.segment(data, ledger, exclusive=held.last_chance)
+        found = await pipeline.segment(data, ledger, exclusive=held.last_chance, wanted=held.prediction.outputs)
+        further = {OUTPUTS[name]: content for name, content in found.outputs.items()}
         with ledger.stage("store"):
-            stored = await self._claims.store_mask(held, found.mask.png)
+            mask, *others = await self._claims.store(held, {MASK: found.mask.png, **further})
         return held.prediction.ended(
             State.SUCCEEDED,
             input={**held.prediction.input, **_input(found, sha256, len(data))},
-            result=_result(found, stored),
+            result=_result(found, mask, others),
         )
 
     def _billed(self, held: Claim, ledger: Ledger) -> dict[str, float]:
@@ -175,11 +177,12 @@ def _input(found: Segmented, sha256: str, size: int) -> dict[str, Any]:
     }
 
 
-def _result(found: Segmented, stored: ObjectInfo) -> dict[str, Any]:
+def _result(found: Segmented, mask: ObjectInfo, others: list[ObjectInfo]) -> dict[str, Any]:
     return {
-        "bucket": stored.bucket,
-        "object": stored.name,
-        "generation": stored.generation,
+        "bucket": mask.bucket,
+        "object": mask.name,
+        "generation": mask.generation,
+        "outputs": {name: info.name for name, info in zip(found.outputs, others, strict=True)},
         "sha256": found.mask.sha256,
         "width": found.width,
         "height": found.height,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -271,9 +272,9 @@ def test_sample_photos_are_listed_and_served_and_nothing_beside_them(scene: Scen
     (samples / "cat.jpg").write_bytes(b"photo")
     (samples / ".draft.jpg").write_bytes(b"half")
     (scene.data / "run" / "objects.key").write_bytes(b"secret")
-    assert httpx.get(f"{scene.url}/samples/").json() == {
-        "samples": [{"name": "cat.jpg", "url": "/samples/cat.jpg", "sizeBytes": 5}]
-    }
+    digest = hashlib.sha256(b"photo").hexdigest()
+    listed = [{"name": "cat.jpg", "url": "/samples/cat.jpg", "sizeBytes": 5, "sha256": digest}]
+    assert httpx.get(f"{scene.url}/samples/").json() == {"samples": listed}
     assert httpx.get(f"{scene.url}/samples/cat.jpg").content == b"photo"
     for target in ("/samples/../objects.key", "/samples/%2e%2e/objects.key", "/samples/..%2fobjects.key"):
         assert raw(scene.url, "GET", target)[0] == 404

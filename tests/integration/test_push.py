@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,9 @@ from inference_container.manifest import Manifest
 from inference_container.pipeline import Ledger, Pipeline, Segmented
 from inference_container.push import Push
 from inference_container.service import Service
-from shared import envelope
+from shared import envelope, ids, tidy
+from shared.api.removal import remove
+from shared.audit import audit
 from shared.errors import Retryable
 from shared.events import SegmentRequested
 from shared.logs import Log
@@ -41,10 +43,12 @@ class Scripted:
     manifest: Manifest = MANIFEST
     exclusive: list[bool] = field(default_factory=list)
 
-    async def segment(self, data: bytes, ledger: Ledger, *, exclusive: bool = False) -> Segmented:
+    async def segment(
+        self, data: bytes, ledger: Ledger, *, exclusive: bool = False, wanted: Sequence[str] = ()
+    ) -> Segmented:
         self.exclusive.append(exclusive)
         await self.act()
-        return FOUND
+        return replace(FOUND, outputs={name: name.encode() for name in wanted})
 
 
 @pytest.fixture(name="runtime")
@@ -158,3 +162,52 @@ def test_a_broken_device_ends_the_instance_and_the_photo_is_tried_elsewhere(runt
     assert (answer.status_code, snapshot and snapshot.prediction.phase) == (503, Phase.RETRYING)
     assert service.failure
     assert service.stopped.is_set()
+
+
+def files(runtime: Runtime) -> list[str]:
+    return [info.name.rsplit("/", 1)[1] for info in runtime.objects.list("results")]
+
+
+def test_what_was_asked_for_is_stored_beside_the_mask(runtime: Runtime) -> None:
+    _, now, _ = run(runtime, queued(runtime, outputs=("polygons", "preview", "rle")), lambda: None)
+    assert now.state is State.SUCCEEDED
+    assert files(runtime) == ["mask.png", "polygons.json", "preview.jpg", "rle.json"]
+    kept = {name: runtime.objects.stat("results", file) for name, file in now.result["outputs"].items()}
+    assert {name: info.content_type for name, info in kept.items()} == {
+        "polygons": "application/json",
+        "preview": "image/jpeg",
+        "rle": "application/json",
+    }
+    assert runtime.objects.get("results", now.result["outputs"]["rle"]) == b"rle"
+
+
+def test_who_was_overtaken_deletes_everything_it_stored(runtime: Runtime) -> None:
+    prediction = queued(runtime, outputs=("preview", "rle"))
+
+    def overtake() -> None:
+        runtime.store.update(prediction.id, lambda stored, _: replace(stored, fence=stored.fence + 1))
+
+    run(runtime, prediction, overtake)
+    assert files(runtime) == []
+
+
+def test_a_result_goes_with_all_its_files(runtime: Runtime) -> None:
+    prediction = queued(runtime, outputs=("preview", "rle"))
+    run(runtime, prediction, lambda: None)
+    assert audit(runtime).clean
+    remove(runtime, prediction.id)
+    assert files(runtime) == []
+
+
+def test_a_file_of_a_result_that_is_gone_is_noticed(runtime: Runtime) -> None:
+    _, now, _ = run(runtime, queued(runtime, outputs=("rle",)), lambda: None)
+    runtime.objects.delete("results", now.result["outputs"]["rle"])
+    assert audit(runtime).unexpected == [f"{now.id} SUCCEEDED: its rle does not exist"]
+
+
+def test_the_sweep_deletes_what_belongs_to_no_result_and_nothing_else(runtime: Runtime) -> None:
+    _, now, _ = run(runtime, queued(runtime, outputs=("rle",)), lambda: None)
+    stray = ids.result_name(now.id, now.generation, now.fence + 1, "rle.json")
+    runtime.objects.put("results", stray, b"rle", "application/json")
+    tidy.delete_orphans(runtime, datetime.now(UTC) + timedelta(hours=1), Log("test", write=lambda line: None))
+    assert files(runtime) == ["mask.png", "rle.json"]
