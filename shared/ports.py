@@ -128,4 +128,5 @@ class Topics(Protocol):
     """Publish only: delivery is by push."""
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
-        """Durable when it returns the message id."""
+        """Durable when it returns the message id. Subscribers see it at least once; `Misconfigured`: no such topic,
+        `Malformed`: empty, or larger than 10 MB."""

@@ -14,6 +14,7 @@ from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
 from shared.ports import Documents, Objects
 from tests.contract.google_adapters import cloud_storage_objects, firestore_documents
+from tests.contract.queues import Queue, local_queue, pubsub_queue
 
 
 @contextmanager
@@ -37,4 +38,8 @@ DOCUMENTS: Mapping[str, Callable[[Path], AbstractContextManager[Documents]]] = {
 OBJECTS: Mapping[str, Callable[[Path], AbstractContextManager[Objects]]] = {
     "local": local_objects,
     "cloud storage": cloud_storage_objects,
+}
+QUEUES: Mapping[str, Callable[[Path], AbstractContextManager[Queue]]] = {
+    "local": local_queue,
+    "pubsub": pubsub_queue,
 }

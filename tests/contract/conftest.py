@@ -1,4 +1,4 @@
-"""The `documents` and `objects` fixtures: each test runs once for every adapter of `adapters.py`."""
+"""The fixtures of the contract suites: each test runs once for every adapter of `adapters.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from shared.ports import Documents, Objects
-from tests.contract.adapters import DOCUMENTS, OBJECTS
+from tests.contract.adapters import DOCUMENTS, OBJECTS, QUEUES
+from tests.contract.queues import Queue
 
 
 @pytest.fixture(params=DOCUMENTS)
@@ -21,3 +22,10 @@ def documents(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Docume
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Objects]:
     with OBJECTS[request.param](tmp_path) as adapter:
         yield adapter
+
+
+@pytest.fixture(params=QUEUES, scope="module")
+def queue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
+    """Shared by a module's tests, which know their messages by id: a broker takes a while to start."""
+    with QUEUES[request.param](tmp_path_factory.mktemp("queue")) as queue:
+        yield queue

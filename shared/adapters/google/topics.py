@@ -13,6 +13,7 @@ from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
 from shared.errors import Misconfigured, NotFound
 
+SPLIT = "segment"  # the one topic whose subscriptions are told apart by filters
 Route = Callable[[str, Mapping[str, str]], str]
 
 
@@ -20,9 +21,13 @@ def by_name(topic: str, attributes: Mapping[str, str]) -> str:
     return topic
 
 
+def by_arm_and_lane(topic: str, attributes: Mapping[str, str]) -> str:
+    """The emulator ignores filters: there, `segment` is one topic for each arm and lane, named as its subscription."""
+    return f"{topic}-{attributes['arm']}-{attributes['lane']}" if topic == SPLIT else topic
+
+
 class PubSubTopics:
-    """`host`: an emulator's `host:port`; `route` may name another topic by a message's attributes, as the emulator
-    needs, which ignores filters."""
+    """`host`: an emulator's `host:port`; `route` may name another topic by a message's attributes. Safe for threads."""
 
     def __init__(self, project: str, host: str = "", route: Route = by_name) -> None:
         self._project = project
@@ -41,6 +46,10 @@ class PubSubTopics:
         except NotFound:
             raise Misconfigured(f"the topic {topic!r} does not exist: apply Terraform, which makes it") from None
         return str(answer.message_ids[0])
+
+    def close(self) -> None:
+        """Close the connection; the next publish opens another."""
+        self._client.drop(lambda client: client.transport.close())
 
     def _make_client(self) -> Any:
         from google.pubsub_v1.services.publisher import PublisherClient

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from shared.errors import Malformed, NotFound, Retryable
+from shared.errors import Malformed, Misconfigured, NotFound, Retryable
 
 _ATTEMPTS = 7
 _PAUSE = 0.1  # s before the third attempt, doubling, ± half: about 3 s in all, enough for a broker that restarts
@@ -28,9 +28,10 @@ class LocalTopics:
         self._local = threading.local()
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
-        """The message id once the broker has it on disk. Raises `Retryable`, `NotFound` or `Malformed`.
+        """The message id once the broker has it on disk.
 
-        A lost answer is published again: subscribers see messages at least once anyway.
+        Raises `Retryable`, `Malformed`, or `Misconfigured` if there is no such topic. A lost answer is published
+        again: subscribers see messages at least once anyway.
         """
         message = {"data": base64.b64encode(data).decode(), "attributes": dict(attributes)}
         body = json.dumps({"messages": [message]}).encode()
@@ -38,7 +39,10 @@ class LocalTopics:
         for attempt in range(_ATTEMPTS):
             if attempt > 1:  # the second is for a kept connection that the broker has closed: at once
                 time.sleep(_PAUSE * 2 ** (attempt - 2) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            answer = self._post(path, body)
+            try:
+                answer = self._post(path, body)
+            except NotFound:
+                raise Misconfigured(f"the topic {topic!r} does not exist") from None
             if answer is not None:
                 return answer
         raise Retryable("the queue cannot be reached now")
