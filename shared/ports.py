@@ -129,4 +129,40 @@ class Topics(Protocol):
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
         """Durable when it returns the message id. Subscribers see it at least once; `Misconfigured`: no such topic,
-        `Malformed`: empty, or larger than 10 MB."""
+        `Malformed`: it is empty or too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A revision's part of a service's requests. With a `tag` it has a URL of its own, even at 0 percent."""
+
+    revision: str
+    percent: int
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """How a service's requests are shared out. `version` is opaque and changes with every change of the service."""
+
+    shares: tuple[Share, ...]
+    version: str
+
+
+class Services(Protocol):
+    """What runs, by name: services with their revisions, and jobs. A call that returns has been accepted; what it
+    asks for happens a little later."""
+
+    def start_job(
+        self, job: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, tasks: int = 0
+    ) -> str:
+        """Start one execution and return its name; what is not given is as the job defines it. Never repeated: after
+        a `Retryable` it may have started."""
+
+    def traffic(self, service: str) -> Traffic: ...
+
+    def set_traffic(self, service: str, shares: Sequence[Share], version: str) -> None:
+        """Only if the service is still at `version`, else `Conflict`. The percentages add up to 100."""
+
+    def set_min_instances(self, service: str, count: int) -> None:
+        """How many instances are kept awake, over all revisions."""

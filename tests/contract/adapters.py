@@ -12,8 +12,9 @@ from pathlib import Path
 
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
-from shared.ports import Documents, Objects
-from tests.contract.google_adapters import cloud_storage_objects, firestore_documents
+from shared.adapters.local.services import LocalServices
+from shared.ports import Documents, Objects, Services
+from tests.contract.google_adapters import cloud_run_services, cloud_storage_objects, firestore_documents
 from tests.contract.queues import Queue, local_queue, pubsub_queue
 
 
@@ -31,6 +32,12 @@ def local_objects(folder: Path) -> Iterator[Objects]:
     objects.close()
 
 
+@contextmanager
+def local_services(folder: Path) -> Iterator[Services]:
+    with local_documents(folder) as documents:
+        yield LocalServices(documents)
+
+
 DOCUMENTS: Mapping[str, Callable[[Path], AbstractContextManager[Documents]]] = {
     "local": local_documents,
     "firestore": firestore_documents,
@@ -42,4 +49,8 @@ OBJECTS: Mapping[str, Callable[[Path], AbstractContextManager[Objects]]] = {
 QUEUES: Mapping[str, Callable[[Path], AbstractContextManager[Queue]]] = {
     "local": local_queue,
     "pubsub": pubsub_queue,
+}
+SERVICES: Mapping[str, Callable[[Path], AbstractContextManager[Services]]] = {
+    "local": local_services,
+    "cloud run": cloud_run_services,
 }

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.ports import Documents, Objects
-from tests.contract.adapters import DOCUMENTS, OBJECTS, QUEUES
+from shared.ports import Documents, Objects, Services
+from tests.contract.adapters import DOCUMENTS, OBJECTS, QUEUES, SERVICES
 from tests.contract.queues import Queue
 
 
@@ -29,3 +29,9 @@ def queue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Shared by a module's tests, which know their messages by id: a broker takes a while to start."""
     with QUEUES[request.param](tmp_path_factory.mktemp("queue")) as queue:
         yield queue
+
+
+@pytest.fixture(params=SERVICES)
+def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Services]:
+    with SERVICES[request.param](tmp_path) as adapter:
+        yield adapter

@@ -1,4 +1,4 @@
-"""Rows for Google's adapters, against the official emulators and the local object server."""
+"""Rows for Google's adapters, against the official emulators, the local object server and a stand-in for Cloud Run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from shared.adapters.google.documents import FirestoreDocuments
 from shared.adapters.google.objects import CloudStorageObjects
+from shared.adapters.google.services import CloudRunServices
 from shared.adapters.local.objects import LocalObjects
-from shared.ports import Documents, Objects
-from tests.contract import emulators, object_server
+from shared.ports import Documents, Objects, Services
+from tests.contract import cloud_run, emulators, object_server
 
 
 @contextmanager
@@ -28,3 +29,11 @@ def cloud_storage_objects(folder: Path) -> Iterator[Objects]:
         objects = CloudStorageObjects("project", stored.sign, url)
         yield objects
         objects.close()
+
+
+@contextmanager
+def cloud_run_services(folder: Path) -> Iterator[Services]:
+    with cloud_run.serving() as fake:
+        services = CloudRunServices("project", "europe-west4", fake.host)
+        yield services
+        services.close()

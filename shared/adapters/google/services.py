@@ -1,0 +1,138 @@
+"""`Services` on Cloud Run. A change goes out with the etag of what was read, so that nobody's change is undone.
+
+Cloud Run answers a change once it is accepted, with a long-running operation that nobody here waits for. Changing a
+service needs `iam.serviceAccounts.actAs` on the account that it runs as, even where only traffic changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from shared.adapters.google.errors import TIMEOUT, retried
+from shared.adapters.google.lazily import Lazily
+from shared.errors import Conflict, Malformed, Retryable
+from shared.ports import Share, Traffic
+from shared.shares import check_shares
+
+SERVICE = "Cloud Run"
+T = TypeVar("T")
+
+_LATEST, _REVISION = 1, 2  # TrafficTargetAllocationType
+_ATTEMPTS = 5  # of a change that does not depend on what was there
+_ONE = {"retry": None, "timeout": TIMEOUT}
+
+
+class CloudRunServices:
+    """`host`: a stand-in's `host:port`, without TLS; empty is Google's own. Safe for threads."""
+
+    def __init__(self, project: str, region: str, host: str = "") -> None:
+        self._parent = f"projects/{project}/locations/{region}"
+        self._host = host
+        self._services = Lazily(self._make_services)
+        self._jobs = Lazily(self._make_jobs)
+
+    def start_job(
+        self, job: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, tasks: int = 0
+    ) -> str:
+        from google.cloud.run_v2.types import EnvVar, RunJobRequest
+
+        variables = [EnvVar(name=name, value=value) for name, value in (environment or {}).items()]
+        container = RunJobRequest.Overrides.ContainerOverride(args=list(arguments), env=variables)
+        containers = [container] if arguments or environment else []
+        overrides = RunJobRequest.Overrides(container_overrides=containers, task_count=tasks)
+        request = RunJobRequest(name=f"{self._parent}/jobs/{job}", overrides=overrides)
+        operation = retried(SERVICE, lambda: self._jobs().run_job(request, **_ONE), attempts=1)
+        return _last(operation.metadata.name)
+
+    def traffic(self, service: str) -> Traffic:
+        found = self._get(service)
+        newest = _last(found.latest_ready_revision)
+        shares = [
+            Share(newest if target.type_ == _LATEST else target.revision, target.percent, target.tag)
+            for target in found.traffic
+        ]
+        return Traffic(tuple(shares) or (Share(newest, 100),), found.etag)
+
+    def set_traffic(self, service: str, shares: Sequence[Share], version: str) -> None:
+        """Names revisions only: a target that follows the newest one would take 100 % at the next deployment."""
+        from google.cloud.run_v2.types import TrafficTarget
+
+        check_shares(shares)
+        found = self._get(service)
+        if found.etag != version:
+            raise Conflict("the service has changed since it was read")
+        found.traffic = [
+            TrafficTarget(type_=_REVISION, revision=share.revision, percent=share.percent, tag=share.tag)
+            for share in shares
+        ]
+        self._update(found, "traffic")
+
+    def set_min_instances(self, service: str, count: int) -> None:
+        """At the service, not in its template: no new revision comes of it."""
+        if count < 0:
+            raise Malformed("a service cannot have fewer than no instances")
+        for _ in range(_ATTEMPTS):
+            found = self._get(service)
+            if found.scaling.min_instance_count == count:
+                return
+            found.scaling.min_instance_count = count
+            try:
+                self._update(found, "scaling.min_instance_count")
+                return
+            except Conflict:
+                continue
+        raise Retryable("the service is being changed by many")
+
+    def close(self) -> None:
+        """Close the connections; the next call opens others."""
+        for client in (self._services, self._jobs):
+            client.drop(lambda made: made.transport.close())
+
+    def _get(self, service: str) -> Any:
+        name = f"{self._parent}/services/{service}"
+        return retried(SERVICE, lambda: self._services().get_service(name=name, **_ONE))
+
+    def _update(self, service: Any, path: str) -> None:
+        from google.cloud.run_v2.types import UpdateServiceRequest
+
+        request = UpdateServiceRequest(service=service, update_mask={"paths": [path]})
+        retried(SERVICE, _guarded(lambda: self._services().update_service(request, **_ONE)))
+
+    def _make_services(self) -> Any:
+        from google.cloud.run_v2.services.services import ServicesClient
+        from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+
+        return (
+            ServicesClient(transport=ServicesGrpcTransport(channel=self._channel())) if self._host else ServicesClient()
+        )
+
+    def _make_jobs(self) -> Any:
+        from google.cloud.run_v2.services.jobs import JobsClient
+        from google.cloud.run_v2.services.jobs.transports import JobsGrpcTransport
+
+        return JobsClient(transport=JobsGrpcTransport(channel=self._channel())) if self._host else JobsClient()
+
+    def _channel(self) -> Any:
+        import grpc
+
+        return grpc.insecure_channel(self._host)
+
+
+def _guarded(call: Callable[[], T]) -> Callable[[], T]:
+    """ABORTED is what Cloud Run says of an etag that is not the current one: nothing to try again."""
+
+    def guarded() -> T:
+        from google.api_core.exceptions import Aborted
+
+        try:
+            return call()
+        except Aborted:
+            raise Conflict("the service has changed since it was read") from None
+
+    return guarded
+
+
+def _last(name: str) -> str:
+    """Cloud Run answers with full names, `projects/…/revisions/NAME`."""
+    return name.rpartition("/")[2]
