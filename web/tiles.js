@@ -5,7 +5,7 @@ import { drawMask, drawPhoto, hiddenByDefault } from "./picture.js";
 import { clock, foundIn, isEnded, now, stateOf } from "./words.js";
 
 const WIDTH = 320; // px of a tile's canvas
-const STRENGTH = 0.55;
+const STRENGTH = 0.45;
 
 export function sampleTile({ name, url }, pick) {
   const image = element("img", { src: url, alt: "", loading: "lazy", decoding: "async" });
