@@ -35,6 +35,7 @@ _GONE = "The photo was deleted before it could be read."
 _NO_MASK = "The model gave no usable answer for this photo."
 _NO_MEMORY = "The photo did not fit into memory."
 _NOT_NOW = "The photo could not be segmented now."
+_STOPPING = "This instance is stopping."
 _LATE = "The photo took longer than one attempt may take."
 
 
@@ -64,6 +65,9 @@ class Push:
     async def _deliver(self, wanted: SegmentRequested, pipeline: Pipeline) -> None:
         taken = await self._claims.claim(wanted, pipeline.manifest)
         if isinstance(taken, Claim):
+            if self._service.stopped.is_set():  # while it was claimed: the drain has not seen this one
+                await self._give_back(taken, wanted)
+                raise Retryable(_STOPPING)
             await self._work(taken, wanted, pipeline)
             return
         self._ended(taken.verdict.value, wanted.prediction_id)
@@ -79,7 +83,7 @@ class Push:
                     await self._to_the_end(held, pipeline)
         except asyncio.CancelledError:
             await self._give_back(held, wanted)
-            raise Retryable("This instance is stopping.") from None
+            raise Retryable(_STOPPING) from None
         except TimeoutError:
             await self._abandon(held, _LATE)
             raise Retryable(_LATE) from None
@@ -123,10 +127,10 @@ class Push:
         )
 
     def _billed(self, held: Claim, ledger: Ledger) -> dict[str, float]:
-        """The ledger in ms, closed: with the whole, and with the cold start for the first photo."""
-        if cold := self._service.take_cold_start():
-            ledger.add("coldStart", cold / 1000)
+        """The ledger in ms, closed: with the whole, and with the cold start for the first photo that waited for it."""
         began = held.prediction.publish_time or held.prediction.create_time
+        if cold := self._service.take_cold_start(began):
+            ledger.add("coldStart", cold / 1000)
         ledger.add("total", max(0.0, (datetime.now(UTC) - began).total_seconds()))
         return dict(ledger.milliseconds)
 

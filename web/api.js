@@ -114,12 +114,8 @@ async function refusal(answer) {
 }
 
 async function* chunks(stream) {
-  const reader = stream.getReader();
-  try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value;
-  } finally {
-    reader.cancel().catch(() => {});
-  }
+  const reader = stream.getReader(); // Safari cannot iterate over the stream itself
+  for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value;
 }
 
 // Signed URLs name 127.0.0.1, the page may have been opened as localhost: the same server, another origin.

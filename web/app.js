@@ -128,9 +128,8 @@ async function preview(item, file) {
   drawn(item);
 }
 
-// Once both its id and its small copy are known.
 function keep(item) {
-  if (item.prediction && item.photo) album.remember(item.prediction.id, { name: item.name, photo: item.photo });
+  if (item.prediction) album.remember(item.prediction.id, { name: item.name, photo: item.photo });
 }
 
 function watch(item) {

@@ -3,6 +3,7 @@
 import { element } from "./dom.js";
 import { STEPS, isEnded } from "./words.js";
 
+const WORK = ["decoding", "batching", "segmenting", "storing"];
 const ORDER = STEPS.map(([phase]) => phase);
 
 export function showSteps(list, item) {
@@ -31,8 +32,10 @@ function present(item) {
   return isEnded(item) ? "failed" : "current";
 }
 
-// Nobody waits for an instance that is awake.
+// Nobody waits for an instance that is awake, and a mask from the cache takes no work at all.
 function past(phase, item) {
-  const woke = item.seen.has(phase) || item.prediction?.timings?.coldStart;
-  return phase === "starting_instance" && !woke ? "skipped" : "past";
+  const { timings, cache } = item.prediction ?? {};
+  const woke = item.seen.has(phase) || timings?.coldStart;
+  const needless = phase === "starting_instance" ? !woke : cache?.hit && WORK.includes(phase);
+  return needless ? "skipped" : "past";
 }

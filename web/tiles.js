@@ -2,10 +2,10 @@
 
 import { element } from "./dom.js";
 import { drawMask, drawPhoto, hiddenByDefault } from "./picture.js";
-import { clock, isEnded, listed, now, percent, stateOf } from "./words.js";
+import { clock, foundIn, isEnded, now, stateOf } from "./words.js";
 
 const WIDTH = 320; // px of a tile's canvas
-const STRENGTH = 0.55;
+const STRENGTH = 0.45;
 
 export function sampleTile({ name, url }, pick) {
   const image = element("img", { src: url, alt: "", loading: "lazy", decoding: "async" });
@@ -43,6 +43,5 @@ export function recentTile(item, pick) {
 function summary(item) {
   const { state, result, createTime } = item.prediction ?? {};
   if (state !== "SUCCEEDED") return isEnded(item) ? stateOf(item) : now(item);
-  const found = result.classes.filter((one) => one.id !== 0).map((one) => `${one.name} ${percent(one.fraction)}`);
-  return `${listed(found) || "Nothing recognised"} · ${clock(createTime)}`;
+  return `${clock(createTime)} · ${foundIn(result)}`;
 }

@@ -16,7 +16,7 @@ const NAMES = {
 };
 
 export function showTimes(prediction) {
-  const spent = parts(prediction.timings);
+  const spent = prediction.cache.hit ? [] : parts(prediction.timings);
   byId("total").textContent = prediction.timings.total === undefined ? "" : duration(prediction.timings.total);
   byId("paid").textContent = paid(prediction);
   byId("times").replaceChildren(...spent.map(segment));

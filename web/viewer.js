@@ -2,7 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { idAt } from "./mask.js";
-import { drawMask, drawPhoto, hiddenByDefault, sizeOf } from "./picture.js";
+import { BACKGROUND, drawMask, drawPhoto, hiddenByDefault, sizeOf } from "./picture.js";
 import { showSteps } from "./steps.js";
 import { showTimes } from "./times.js";
 import * as words from "./words.js";
@@ -43,6 +43,7 @@ export function update() {
   say(byId("now"), words.now(item));
   byId("cancel").hidden = words.isEnded(item) || !item.prediction;
   byId("panel").hidden = !succeeded;
+  byId("pending").hidden = words.isEnded(item);
   showSteps(byId("steps"), item);
   if (succeeded) showResult();
 }
@@ -50,7 +51,7 @@ export function update() {
 // After its photo or mask arrived.
 export function redraw() {
   const size = sizeOf(item);
-  byId("stage").hidden = !item.bitmap && !item.mask;
+  byId("body").hidden = !item.bitmap && !item.mask;
   byId("frame").style.setProperty("--ratio", size.width / size.height);
   byId("frame").dataset.masked = Boolean(item.mask);
   drawPhoto(byId("photo"), item, WIDTH);
@@ -65,8 +66,7 @@ function repaint() {
 
 function showResult() {
   const { id, result } = item.prediction;
-  const found = result.classes.filter((one) => one.id !== 0).map((one) => `${one.name} ${words.percent(one.fraction)}`);
-  byId("frame").setAttribute("aria-label", `${item.name}: ${words.listed(found) || "nothing recognised"}`);
+  byId("frame").setAttribute("aria-label", `${item.name}: ${words.foundIn(result)}`);
   byId("download").download = `${id}.png`;
   showTimes(item.prediction);
   showClasses();
@@ -77,7 +77,8 @@ function showResult() {
 }
 
 function showClasses() {
-  const classes = [...item.prediction.result.classes].sort((a, b) => (a.id === 0) - (b.id === 0) || b.fraction - a.fraction);
+  const behind = (one) => one.id === BACKGROUND;
+  const classes = [...item.prediction.result.classes].sort((a, b) => behind(a) - behind(b) || b.fraction - a.fraction);
   const focused = document.activeElement?.dataset?.class;
   byId("classes").replaceChildren(...classes.map(classRow));
   byId("classes").querySelector(`[data-class="${focused}"]`)?.focus();
@@ -99,7 +100,7 @@ function classRow({ id, name, fraction }) {
     bar,
   );
   const colour = item.mask?.colours[id];
-  if (colour) row.style.setProperty("--colour", `rgb(${colour})`);
+  if (colour && id !== BACKGROUND) row.style.setProperty("--colour", `rgb(${colour})`);
   return row;
 }
 

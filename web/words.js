@@ -1,5 +1,8 @@
 // What people read: names of things, sentences, numbers.
 
+const LONG = 1000; // ms in line that are worth a word
+const TRACE = 0.01; // of the photo's area
+
 export const ENDED = ["SUCCEEDED", "FAILED", "REJECTED", "CANCELLED", "EXPIRED"];
 
 export const STEPS = [
@@ -65,14 +68,23 @@ export function facts({ input = {}, model }) {
   return parts.filter(Boolean).join(" · ");
 }
 
-// One plain sentence about the cold start, or its absence.
+// Plain words about the cold start, or its absence.
 export function paid({ timings, cache }) {
-  if (cache?.hit) return "The same photo was segmented before: the mask came from the cache and nothing had to run.";
-  const forward = timings.forward === undefined ? "" : ` The network itself took ${duration(timings.forward)}.`;
+  if (cache?.hit) return "The same photo was segmented before: the mask came from the cache, and nothing had to run.";
+  const network = timings.forward === undefined ? "" : ` The network itself took ${duration(timings.forward)}.`;
   if (timings.coldStart) {
-    return `No instance was awake, so this photo paid for a cold start of ${duration(timings.coldStart)}.${forward}`;
+    return `No instance was awake: this photo paid for a cold start of ${duration(timings.coldStart)}.${network}`;
   }
-  return `It paid for no cold start: an instance was awake, or woken by an earlier photo.${forward}`;
+  if (timings.queued > LONG) {
+    return `It waited ${duration(timings.queued)} in line and paid for no cold start of its own.${network}`;
+  }
+  return `An instance was awake: no cold start.${network}`;
+}
+
+// What was recognised, the largest first; traces are not worth a word.
+export function foundIn({ classes }) {
+  const found = classes.filter((one) => one.id !== 0 && one.fraction >= TRACE).sort((a, b) => b.fraction - a.fraction);
+  return found.map((one) => `${one.name} ${percent(one.fraction)}`).join(", ") || "nothing recognised";
 }
 
 export function percent(fraction) {

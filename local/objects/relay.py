@@ -56,7 +56,7 @@ class Relay:
 
     async def _empty(self) -> None:
         while rows := await in_thread(self._catalog.outbox, _ROWS):
-            batch = _batch(rows)
+            batch = batch_of(rows)
             await self._publish(batch)
             await in_thread(self._catalog.taken, batch[-1].id)
             self._metrics.relayed.inc(len(batch))
@@ -98,7 +98,7 @@ def backlog(catalog: Catalog) -> int:
         return int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
 
-def _batch(rows: Sequence[Notification]) -> Sequence[Notification]:
+def batch_of(rows: Sequence[Notification]) -> Sequence[Notification]:
     """As many of the first rows as fit into one request, one at least."""
     size = 0
     for count, row in enumerate(rows):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from starlette.routing import Route
 from inference_container.claims import Claims
 from inference_container.encode import Encoded
 from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
+from inference_container.lifecycle import ColdStart, InstanceRecord, Loaded
 from inference_container.manifest import Manifest
 from inference_container.pipeline import Ledger, Pipeline, Segmented
 from inference_container.push import Push
@@ -24,12 +26,14 @@ from inference_container.service import Service
 from shared import envelope, ids, tidy
 from shared.api.removal import remove
 from shared.audit import audit
+from shared.delivery import Claim, Refusal
 from shared.errors import Retryable
 from shared.events import SegmentRequested
 from shared.logs import Log
 from shared.prediction import Phase, Prediction, State
 from shared.runtime import Runtime, connect
 from shared.settings import Settings
+from tests.integration.containers import PATIENCE
 
 MANIFEST = Manifest("toy", "1", "compact-v1", (), 64, 2, {})
 FOUND = Segmented("image/jpeg", 4, 3, Encoded(b"mask", "00", []))
@@ -68,10 +72,37 @@ def queued(runtime: Runtime, **changes: Any) -> Prediction:
     return prediction
 
 
-async def deliver(runtime: Runtime, prediction: Prediction, pipeline: Scripted) -> tuple[httpx.Response, Service]:
+@dataclass
+class Queue:
+    """Remembers which topics were published to."""
+
+    published: list[str] = field(default_factory=list)
+
+    def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
+        self.published.append(topic)
+        return "1"
+
+
+class Stopping(Claims):
+    """The instance is told to stop while it claims."""
+
+    service: Service
+
+    async def claim(self, request: SegmentRequested, manifest: Manifest) -> Claim | Refusal:
+        taken = await super().claim(request, manifest)
+        self.service.stop()
+        return taken
+
+
+async def deliver(
+    runtime: Runtime, prediction: Prediction, pipeline: Scripted, stopping: bool = False
+) -> tuple[httpx.Response, Service]:
     service = Service(runtime.settings, Log("test", write=lambda line: None), lambda: None)
     service._pipeline.set_result(cast(Pipeline, pipeline))
-    push = Push(service, Claims(runtime, 4))
+    claims = Stopping(runtime, 4) if stopping else Claims(runtime, 4)
+    if isinstance(claims, Stopping):
+        claims.service = service
+    push = Push(service, claims)
     app = Starlette(routes=[Route("/push", push.deliver, methods=["POST"])])
     data, attributes = SegmentRequested(
         prediction.id,
@@ -211,3 +242,67 @@ def test_the_sweep_deletes_what_belongs_to_no_result_and_nothing_else(runtime: R
     runtime.objects.put("results", stray, b"rle", "application/json")
     tidy.delete_orphans(runtime, datetime.now(UTC) + timedelta(hours=1), Log("test", write=lambda line: None))
     assert files(runtime) == ["mask.png", "rle.json"]
+
+
+def test_a_claim_that_came_while_the_instance_was_told_to_stop_is_given_back(runtime: Runtime) -> None:
+    async def act() -> None:
+        raise AssertionError("it worked on")
+
+    prediction = queued(runtime)
+    queue = Queue()
+    answer, _ = asyncio.run(deliver(replace(runtime, topics=queue), prediction, Scripted(act), stopping=True))
+    snapshot = runtime.store.get(prediction.id)
+    assert snapshot is not None
+    assert (answer.status_code, snapshot.prediction.charged_claims, queue.published) == (503, 0, ["segment"])
+
+
+@pytest.mark.parametrize(("waited", "paid"), [(True, [2000.0, 0.0]), (False, [0.0, 0.0])])
+def test_only_a_photo_that_waited_for_the_cold_start_pays_for_it(
+    runtime: Runtime, waited: bool, paid: list[float]
+) -> None:
+    async def bills() -> list[float]:
+        service = Service(runtime.settings, Log("test", write=lambda line: None), lambda: None)
+        before = datetime.now(UTC)
+        loading: Future[Loaded] = Future()
+        loading.set_result(Loaded(cast(Any, Idle()), ColdStart(1000, 500, 500, 2000)))
+        await service.load(loading)
+        began = before if waited else datetime.now(UTC)
+        bills = [service.take_cold_start(began) for _ in range(2)]
+        (await service.pipeline()).close()
+        return bills
+
+    assert asyncio.run(bills()) == paid
+
+
+def test_an_instance_whose_record_was_deleted_is_on_record_again(runtime: Runtime) -> None:
+    async def steps() -> None:
+        record = InstanceRecord(runtime.documents, "x", "stable", Log("test", write=lambda line: None))
+        keeping = asyncio.create_task(record.keep())
+        await until(lambda: runtime.documents.get("instances/x"))
+        runtime.documents.delete("instances/x")
+        record.ready(MANIFEST, ColdStart(1, 1, 1, 3))
+        await until(lambda: runtime.documents.get("instances/x"))
+        await record.remove()
+        keeping.cancel()
+        assert runtime.documents.get("instances/x") is None
+
+    asyncio.run(steps())
+
+
+@dataclass
+class Idle:
+    """A device that nobody asks."""
+
+    manifest: Manifest = MANIFEST
+    kind: str = "cpu"
+    lanes: int = 1
+    cores: int = 1
+
+    def segment(self, photos: Sequence[Any]) -> list[Any]:
+        raise AssertionError("asked")
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)
