@@ -1,12 +1,13 @@
-"""The composition root: from settings to the three ports. Nothing is opened before its first use."""
+"""The composition root: from settings to the four ports. Nothing is opened before its first use."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from shared.errors import Misconfigured
-from shared.ports import Documents, Objects, Topics
+from shared.ports import Documents, Objects, Services, Topics
 from shared.settings import Settings
 from shared.store import PredictionStore
 
@@ -19,6 +20,7 @@ class Runtime:
     documents: Documents
     objects: Objects
     topics: Topics
+    services: Services
 
     @property
     def store(self) -> PredictionStore:
@@ -33,19 +35,57 @@ def runtime() -> Runtime:
 
 def connect(settings: Settings) -> Runtime:
     """Raises `Misconfigured`."""
-    if settings.profile == "local":
-        return _local(settings)
-    raise Misconfigured(f"the profile {settings.profile!r} is not available yet")
+    return {"local": _local, "emulator": _emulator, "gcp": _gcp}[settings.profile](settings)
 
 
 def _local(settings: Settings) -> Runtime:
     from shared.adapters.local.documents import LocalDocuments
     from shared.adapters.local.objects import LocalObjects
+    from shared.adapters.local.services import LocalServices
     from shared.adapters.local.topics import LocalTopics
+
+    documents = LocalDocuments(settings.data / "documents.db")
+    return Runtime(
+        settings,
+        documents,
+        LocalObjects(settings.data, settings.url, settings.uploads_bucket, settings.results_bucket),
+        LocalTopics(settings.broker_url, settings.project),
+        LocalServices(documents),
+    )
+
+
+def _emulator(settings: Settings) -> Runtime:
+    """Google's adapters on the official emulators and the local object server, which checks its own signed URLs."""
+    from shared.adapters.google.documents import FirestoreDocuments
+    from shared.adapters.google.objects import CloudStorageObjects
+    from shared.adapters.google.topics import PubSubTopics, by_arm_and_lane
+    from shared.adapters.local.objects import LocalObjects
+    from shared.adapters.local.services import LocalServices
+
+    if not (settings.documents_url and settings.broker_url and settings.objects_url):
+        raise Misconfigured("no emulators are running: start them with `maskline up --profile emulator`")
+    documents = FirestoreDocuments(settings.project, urlsplit(settings.documents_url).netloc)
+    signer = LocalObjects(settings.data, settings.url, settings.uploads_bucket, settings.results_bucket)
+    return Runtime(
+        settings,
+        documents,
+        CloudStorageObjects(settings.project, signer.sign, settings.objects_url),
+        PubSubTopics(settings.project, urlsplit(settings.broker_url).netloc, by_arm_and_lane),
+        LocalServices(documents),
+    )
+
+
+def _gcp(settings: Settings) -> Runtime:
+    from shared.adapters.google.documents import FirestoreDocuments
+    from shared.adapters.google.objects import CloudStorageObjects
+    from shared.adapters.google.services import CloudRunServices
+    from shared.adapters.google.signing import IamSigning
+    from shared.adapters.google.topics import PubSubTopics
 
     return Runtime(
         settings,
-        LocalDocuments(settings.data / "documents.db"),
-        LocalObjects(settings.data, settings.url, settings.uploads_bucket, settings.results_bucket),
-        LocalTopics(settings.broker_url, settings.project),
+        FirestoreDocuments(settings.project),
+        CloudStorageObjects(settings.project, IamSigning()),
+        PubSubTopics(settings.project),
+        CloudRunServices(settings.project, settings.region),
     )

@@ -30,9 +30,11 @@ class Settings:
 
     profile: Profile
     project: str
+    region: str  # gcp profile: where Cloud Run's services and jobs are
     data: Path  # local profile: databases, buckets, run files
     url: str  # the public base URL of the gateway
-    broker_url: str  # local profile
+    documents_url: str  # emulator profile: Firestore
+    broker_url: str  # local profile, and the emulator profile's Pub/Sub
     objects_url: str  # local profile, and the emulator profile's Cloud Storage
     uploads_bucket: str
     results_bucket: str
@@ -131,8 +133,10 @@ def _read(environ: Mapping[str, str]) -> Settings:
     settings = Settings(
         profile=profile,
         project=project,
+        region=reader.text("REGION", "us-central1"),
         data=Path(reader.text("DATA", "./data")),
         url=url,
+        documents_url=reader.text("DOCUMENTS_URL", ""),
         broker_url=reader.text("BROKER_URL", ""),
         objects_url=reader.text("OBJECTS_URL", ""),
         uploads_bucket=reader.text("UPLOADS_BUCKET", f"{project}-uploads" if cloud else "uploads"),

@@ -16,6 +16,7 @@ from shared import delivery, ids, settle
 from shared.accept import accept
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
+from shared.adapters.local.services import LocalServices
 from shared.delivery import Claim, Refusal
 from shared.envelope import Push
 from shared.errors import Conflict, Retryable
@@ -108,7 +109,7 @@ class World:
 
     @property
     def runtime(self) -> Runtime:
-        return Runtime(self.settings, self.documents, self.objects, self.queue)
+        return Runtime(self.settings, self.documents, self.objects, self.queue, LocalServices(self.documents))
 
     @property
     def log(self) -> Log:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from local import devtoken
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
+from shared.adapters.local.services import LocalServices
 from shared.api.app import Api
 from shared.logs import Log
 from shared.prediction import Phase, Prediction, State
@@ -42,7 +43,7 @@ class Backend:
 
     @property
     def runtime(self) -> Runtime:
-        return Runtime(self.settings, self.documents, self.objects, NoTopics())
+        return Runtime(self.settings, self.documents, self.objects, NoTopics(), LocalServices(self.documents))
 
     def application(self) -> Starlette:
         api = Api(self.runtime, Log("api", write=self.logged.append))

@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
 def client(server: ObjectServer) -> Iterator[storage.Client]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STORAGE_EMULATOR_HOST", server.url)
-        made = storage.Client(project="maskline-test", credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
+        made = storage.Client(project="maskline-test", credentials=AnonymousCredentials())
     yield made
     made.close()
 
