@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from local.runfiles import backends
 from shared.audit import audit
 from shared.errors import Misconfigured
 from shared.runtime import connect
@@ -19,9 +20,10 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    if settings.profile == "local" and not (settings.data / "documents.db").exists():
+    running: dict[str, Any] = backends(settings.data)
+    if settings.profile == "local" and not running and not (settings.data / "documents.db").exists():
         raise Misconfigured("this data folder holds no predictions: name the stack's folder with --data")
-    report = audit(connect(settings))
+    report = audit(connect(replace(settings, **running)))
     if options.json:
         print(json.dumps(asdict(report)))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,8 +42,9 @@ def owned(data: Path) -> Iterator[Path]:
         yield run
 
 
-def write_stack(run: Path, url: str, processes: list[Process]) -> None:
-    write_atomically(run / "stack.json", {"url": url, "processes": [asdict(one) for one in processes]})
+def write_stack(run: Path, url: str, processes: list[Process], backends: Mapping[str, str]) -> None:
+    rows = [asdict(one) for one in processes]
+    write_atomically(run / "stack.json", {"url": url, "processes": rows, "backends": dict(backends)})
 
 
 def write_atomically(path: Path, document: Any) -> None:
@@ -66,6 +67,11 @@ def stack_url(data: Path) -> str | None:
     stack = _read(data / "run" / "stack.json", {})
     alive = any(row["role"] == "up" and _alive(row["pid"]) for row in stack.get("processes", ()))
     return str(stack["url"]) if alive else None
+
+
+def backends(data: Path) -> dict[str, str]:
+    """The settings by which commands reach what the running stack works with; empty if none runs."""
+    return {} if stack_url(data) is None else dict(_read(data / "run" / "stack.json", {}).get("backends", {}))
 
 
 def processes(data: Path) -> list[Process]:

@@ -1,12 +1,14 @@
-"""Which processes make up the local profile and how they find each other."""
+"""Which processes make up the local and the emulator profile, and how they find each other."""
 
 from __future__ import annotations
 
 import json
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from local.emulators import firestore_command, pubsub_command
 from shared.settings import Settings
 
 FUNCTIONS = ("accept", "settle", "api")
@@ -14,27 +16,66 @@ FUNCTIONS = ("accept", "settle", "api")
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One process: how it is started, and the loopback port that it answers `/healthz` on."""
+    """One process: how it is started, and the loopback port and path that answer 200 once it is healthy."""
 
     name: str
     port: int
     command: tuple[str, ...]
+    health: str = "/healthz"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    public: int
+    objects: int
+    broker: int
+    documents: int
+    scheduler: int
+    scaler: int
+    accept: int
+    settle: int
+    api: int
 
 
 def wired(settings: Settings, public_port: int) -> tuple[Settings, list[Role]]:
-    """The settings that all children share, and the children in the order in which they stop accepting work last."""
-    objects, broker, scaler, accept, settle, api = free_ports(6)
-    endpoints = {"accept": url(accept), "settle": url(settle), "segment": url(scaler)}
-    metrics = {"objects": objects, "broker": broker, "scaler": scaler}
-    watched = [text for name, port in metrics.items() for text in ("--metrics", f"{name}={url(port)}")]
+    """The settings that all children share, and the children in the order in which they stop accepting work last.
+
+    Raises `Misconfigured` if the emulator profile's emulators are not installed.
+    """
+    ports = Ports(public_port, *free_ports(8))
+    emulated = settings.profile == "emulator"
     roles = [
-        _role("objects", objects),
-        _role("broker", broker, "--endpoints", json.dumps(endpoints)),
-        _role("scaler", scaler),
-        *(_function(name, port) for name, port in zip(FUNCTIONS, (accept, settle, api), strict=True)),
-        _role("gateway", public_port, "--api", url(api), "--objects", url(objects), *watched),
+        _role("objects", ports.objects),
+        *(_emulators(ports) if emulated else [_role("broker", ports.broker, "--endpoints", _endpoints(ports))]),
+        _role("scaler", ports.scaler),
+        *(_function(name, getattr(ports, name)) for name in FUNCTIONS),
+        _gateway(ports, ("objects", "scaler") if emulated else ("objects", "broker", "scaler")),
     ]
-    return _with_urls(settings, public_port, broker, objects), roles
+    return _with_urls(settings, ports, emulated), roles
+
+
+def _emulators(ports: Ports) -> list[Role]:
+    """Documents and queue of the emulator profile, and who wires the queue."""
+    wiring = (sys.executable, "-m", "local.pubsub", "--port", str(ports.scheduler), "--endpoints", _endpoints(ports))
+    return [
+        Role("firestore", ports.documents, tuple(firestore_command(ports.documents)), "/"),
+        Role("pubsub", ports.broker, tuple(pubsub_command(ports.broker)), "/"),
+        Role("scheduler", ports.scheduler, wiring),
+    ]
+
+
+def _endpoints(ports: Ports) -> str:
+    return json.dumps({"accept": url(ports.accept), "settle": url(ports.settle), "segment": url(ports.scaler)})
+
+
+def _gateway(ports: Ports, watched: Sequence[str]) -> Role:
+    metrics = [text for name in watched for text in ("--metrics", f"{name}={url(getattr(ports, name))}")]
+    return _role("gateway", ports.public, "--api", url(ports.api), "--objects", url(ports.objects), *metrics)
+
+
+def backends(settings: Settings) -> dict[str, str]:
+    """The settings by which a command reaches what the stack's processes reach."""
+    return {name: getattr(settings, name) for name in ("profile", "documents_url", "broker_url", "objects_url", "url")}
 
 
 def free_ports(count: int) -> list[int]:
@@ -58,13 +99,14 @@ def _function(name: str, port: int) -> Role:
     return Role(name, port, (sys.executable, "-m", "local.function", name, "--port", str(port)))
 
 
-def _with_urls(settings: Settings, public_port: int, broker: int, objects: int) -> Settings:
+def _with_urls(settings: Settings, ports: Ports, emulated: bool) -> Settings:
     keys = settings.data / "run" / "jwks.json"
     return replace(
         settings,
         data=settings.data.resolve(),
-        url=url(public_port),
-        broker_url=url(broker),
-        objects_url=url(objects),
+        url=url(ports.public),
+        documents_url=url(ports.documents) if emulated else "",
+        broker_url=url(ports.broker),
+        objects_url=url(ports.objects),
         jwks_url=settings.jwks_url or keys.resolve().as_uri(),
     )

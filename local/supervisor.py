@@ -61,7 +61,7 @@ class Supervisor:
         waiting = list(self._children)
         deadline = time.monotonic() + _START_SECONDS
         while waiting and not self.stopping.is_set():
-            waiting = [one for one in waiting if not _healthy(one.role.port)]
+            waiting = [one for one in waiting if not _healthy(one.role)]
             for one in waiting:
                 if one.process is not None and one.process.poll() is not None:
                     raise Misconfigured(f"{one.role.name} could not start: {self._last_words(one)}")
@@ -130,10 +130,10 @@ class Supervisor:
         return lines[-1] if lines else "it said nothing"
 
 
-def _healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+def _healthy(role: Role) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", role.port, timeout=2)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", role.health)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -36,13 +36,13 @@ def up(settings: Settings, port: int, samples: bool, ready: Callable[[str], None
     with owned(settings.data) as run:
         shared, roles = stack.wired(settings, _usable(port))
         devtoken.prepare(shared)
-        register(connect(shared).documents, model.to_document())
-        changed = partial(_write, run, shared.url, datetime.now(UTC).isoformat())
+        changed = partial(_write, run, shared, datetime.now(UTC).isoformat())
         with _log(run, settings.log_level) as log:
             supervisor = Supervisor(roles, shared.environment(), run / "logs", log, changed, stopping)
             try:
                 supervisor.start()
                 if not stopping.is_set():
+                    register(connect(shared).documents, model.to_document())  # only now is there a Firestore emulator
                     ready(shared.url)
                     _serve(supervisor, shared, samples)
             finally:
@@ -60,8 +60,8 @@ def _usable(port: int) -> int:
         return int(listener.getsockname()[1])
 
 
-def _write(run: Path, url: str, since: str, children: list[Process]) -> None:
-    write_stack(run, url, [Process("up", getpid(), since), *children])
+def _write(run: Path, shared: Settings, since: str, children: list[Process]) -> None:
+    write_stack(run, shared.url, [Process("up", getpid(), since), *children], stack.backends(shared))
 
 
 @contextmanager

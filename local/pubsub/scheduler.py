@@ -11,6 +11,8 @@ from shared.errors import MasklineError, Misconfigured
 from shared.logs import Log
 from shared.ports import Topics
 
+_AGAIN = 0.5  # s after a tick that failed: at the start the emulator takes a while to listen
+
 
 class Scheduler:
     """`create` makes what is missing and says whether anything was."""
@@ -24,11 +26,13 @@ class Scheduler:
 
     async def run(self, tick: Tick) -> None:
         while True:
+            pause = tick.period
             try:
                 await asyncio.to_thread(self.tick, tick)
             except MasklineError as error:
                 self._log.warning("tick_lost", schedule=tick.schedule, message=str(error))
-            await asyncio.sleep(tick.period)
+                pause = min(pause, _AGAIN)
+            await asyncio.sleep(pause)
 
     def tick(self, tick: Tick) -> None:
         if not self.wired:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from uuid import uuid4
 
@@ -34,12 +35,25 @@ def new_project() -> str:
     return f"test-{uuid4().hex[:12]}"
 
 
+def required() -> None:
+    """For tests that start emulators of their own."""
+    with _skipping():
+        emulators.firestore_command(1)
+        emulators.pubsub_command(1)
+
+
 def _started(start: Callable[[], emulators.Emulator]) -> str:
-    try:
+    with _skipping():
         emulator = start()
+    atexit.register(emulator.stop)
+    return emulator.host
+
+
+@contextmanager
+def _skipping() -> Iterator[None]:
+    try:
+        yield
     except Misconfigured as problem:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(problem))
-    atexit.register(emulator.stop)
-    return emulator.host

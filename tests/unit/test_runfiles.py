@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from local import runfiles
-from local.runfiles import Process, log_file, owned, processes, stack_url, write_atomically, write_stack
+from local.runfiles import Process, backends, log_file, owned, processes, stack_url, write_atomically, write_stack
 from shared.errors import Misconfigured
 
 ME = os.getpid()
 SINCE = "2026-01-01T00:00:00+00:00"
+BACKENDS = {"profile": "local", "documents_url": ""}
 
 
 def dead() -> int:
@@ -47,17 +48,18 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_ps_shows_the_living_of_a_living_stack(tmp_path: Path) -> None:
     with owned(tmp_path) as run:
-        write_stack(run, "http://127.0.0.1:1", [Process("up", ME, SINCE), Process("api", dead(), SINCE)])
+        write_stack(run, "http://127.0.0.1:1", [Process("up", ME, SINCE), Process("api", dead(), SINCE)], BACKENDS)
         write_atomically(run / "instances.json", [{"pid": ME, "since": SINCE, "port": 1}, {"pid": dead(), "since": ""}])
         assert processes(tmp_path) == [Process("up", ME, SINCE), Process("inference", ME, SINCE)]
         assert stack_url(tmp_path) == "http://127.0.0.1:1"
+        assert backends(tmp_path) == BACKENDS
 
 
 def test_a_dead_stack_has_no_processes_and_no_url(tmp_path: Path) -> None:
     with owned(tmp_path) as run:
-        write_stack(run, "http://127.0.0.1:1", [Process("up", dead(), SINCE), Process("api", ME, SINCE)])
+        write_stack(run, "http://127.0.0.1:1", [Process("up", dead(), SINCE), Process("api", ME, SINCE)], BACKENDS)
         write_atomically(run / "instances.json", [{"pid": ME, "since": SINCE}])
-    assert (processes(tmp_path), stack_url(tmp_path)) == ([], None)
+    assert (processes(tmp_path), stack_url(tmp_path), backends(tmp_path)) == ([], None, {})
 
 
 def test_files_that_are_missing_or_not_ours_are_no_stack(tmp_path: Path) -> None:
