@@ -8,11 +8,12 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cli.findings import Finding
 from shared import pipeline
 from shared.errors import MasklineError, Misconfigured
 from shared.settings import Settings
@@ -20,23 +21,21 @@ from shared.settings import Settings
 _FREE_BYTES = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`ok`, or what is wrong and the `next` step."""
-
-    check: str
-    ok: bool
-    message: str
-    next: str = ""
-
-
 def add(commands: Any) -> None:
     parser = commands.add_parser("doctor", help="check this installation", description=__doc__)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, refused=refused)
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    findings = list(examine(settings))
+    return _told(options, list(examine(settings)))
+
+
+def refused(options: argparse.Namespace, error: Misconfigured) -> int:
+    """The settings themselves are wrong."""
+    return _told(options, [Finding("settings", False, str(error), "correct or unset them: docs/reference/settings.md")])
+
+
+def _told(options: argparse.Namespace, findings: Sequence[Finding]) -> int:
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -52,8 +51,14 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _checked("packages", lambda: _packages(settings), "run `make setup`")
     yield _checked("pipeline", lambda: _pipeline(settings), "correct pipeline.yaml or the MASKLINE_* settings")
     yield _checked("model", lambda: _model(settings), "point MASKLINE_MODEL to a complete bundle, or unset it")
-    if settings.profile != "gcp":
-        yield _checked("data folder", lambda: _data(settings), "choose another folder with --data")
+    if settings.profile == "gcp":
+        from cli.cloud import examine_cloud
+
+        yield from examine_cloud(settings)
+        return
+    yield _checked("data folder", lambda: _data(settings), "choose another folder with --data")
+    if settings.profile == "emulator":
+        yield _checked("emulators", _emulators, "install what is missing, or use the local profile")
 
 
 def _checked(name: str, check: Callable[[], str], step: str) -> Finding:
@@ -76,6 +81,14 @@ def _packages(settings: Settings) -> str:
     if missing:
         raise Misconfigured(f"not installed: {', '.join(missing)}")
     return f"{len(needed)} of {len(needed)} found"
+
+
+def _emulators() -> str:
+    from local.emulators import firestore_command, pubsub_command
+
+    firestore_command(1)
+    pubsub_command(1)
+    return "Java and the emulators of Firestore and Pub/Sub are installed"
 
 
 def _installed(name: str) -> bool:

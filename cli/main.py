@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from shared.errors import MasklineError
+from shared.errors import MasklineError, Misconfigured
 from shared.settings import Settings
 
 COMMANDS = ("up", "ps", "token", "send", "audit", "doctor", "demo")
@@ -18,6 +18,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser(given).parse_args(given)
     try:
         settings = Settings.from_env(data=options.data, url=options.url, profile=getattr(options, "profile", None))
+    except Misconfigured as error:
+        if "refused" in options:
+            return int(options.refused(options, error))
+        print(f"maskline: {error}", file=sys.stderr)
+        return 1
+    try:
         status: int = options.run(options, settings)
     except MasklineError as error:
         print(f"maskline: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference_container.manifest import Manifest
 from shared.errors import MasklineError
+from shared.events import SegmentRequested
 from shared.logs import Log
 from shared.ports import Documents
 
@@ -88,7 +89,12 @@ class InstanceRecord:
         self._documents = documents
         self._path = f"instances/{instance_id}"
         self._log = log
-        self._data: dict[str, Any] = {"state": "starting", "arm": arm, "startTime": datetime.now(UTC)}
+        self._data: dict[str, Any] = {
+            "state": "starting",
+            "arm": arm,
+            "startTime": datetime.now(UTC),
+            "schemaVersion": SegmentRequested.SCHEMA_VERSION,  # of the messages that it reads
+        }
         self._news = asyncio.Event()
         self._one_at_a_time = threading.Lock()
 

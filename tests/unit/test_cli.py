@@ -133,6 +133,26 @@ def test_the_doctor_finds_this_checkout_healthy(capsys: pytest.CaptureFixture[st
     assert {"python", "packages", "pipeline", "model", "data folder"} <= rows.keys()
 
 
+def test_the_doctor_names_an_emulator_in_production(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MASKLINE_PROFILE", "gcp")
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", "localhost:1")
+    assert main(["doctor", "--json"]) == 1
+    row = findings(capsys)["settings"]
+    assert "FIRESTORE_EMULATOR_HOST" in row["message"]
+    assert "unset" in row["next"]
+
+
+def test_the_doctor_looks_for_the_emulators_where_they_are_wanted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MASKLINE_PROFILE", "emulator")
+    monkeypatch.setenv("PATH", "")
+    assert main(["doctor", "--json"]) == 1
+    assert "Java" in findings(capsys)["emulators"]["message"]
+
+
 def test_the_doctor_names_a_broken_bundle(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,11 @@ class PubSubTopics:
             raise Misconfigured(f"the topic {topic!r} does not exist: apply Terraform, which makes it") from None
         return str(answer.message_ids[0])
 
+    def look(self, topic: str) -> None:
+        """Raise `NotFound` unless there is such a topic; for `maskline doctor`."""
+        name = f"projects/{self._project}/topics/{topic}"
+        retried("Pub/Sub", lambda: self._client().get_topic(topic=name, retry=None, timeout=TIMEOUT))
+
     def close(self) -> None:
         """Close the connection; the next publish opens another."""
         self._client.drop(lambda client: client.transport.close())
