@@ -6,6 +6,7 @@ The rules are in `queue.py` and `window.py`; this module only carries their deci
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -75,7 +76,7 @@ class Broker:
         self._clients = {route.endpoint: Client(route.endpoint) for route in self.routes.values()}
         self._pushes: dict[Lease, asyncio.Task[None]] = {}
         self._copies: set[asyncio.Task[tuple[int, float]]] = set()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, tuple[float, asyncio.Handle]] = {}  # s, by our clock
         self._janitor: asyncio.TimerHandle | None = None
         self._open = True
 
@@ -89,7 +90,7 @@ class Broker:
 
     async def stop(self) -> None:
         self._open = False
-        for timer in [*self._timers.values(), *([self._janitor] if self._janitor else [])]:
+        for timer in [*(timer for _, timer in self._timers.values()), *([self._janitor] if self._janitor else [])]:
             timer.cancel()
         if self._pushes:
             await asyncio.wait(self._pushes.values(), timeout=DRAIN_SECONDS)
@@ -167,17 +168,16 @@ class Broker:
     def _sleep(self, name: str, until: float | None) -> None:
         if until is None:
             return
-        loop = asyncio.get_running_loop()
-        when = loop.time() + max(0.0, until - self.clock())
-        timer = self._timers.get(name)
-        if timer is not None and timer.when() <= when:
+        waits_until, timer = self._timers.get(name, (math.inf, None))
+        if waits_until <= until:
             return  # wakes early enough anyway
         if timer is not None:
             timer.cancel()
-        self._timers[name] = loop.call_at(when, self._wake, name)
+        delay = max(0.0, until - self.clock())
+        self._timers[name] = until, asyncio.get_running_loop().call_later(delay, self._wake, name)
 
     def _wake(self, name: str) -> None:
-        del self._timers[name]  # uvloop's timers may fire a little early: a spent one must not pass for one to come
+        del self._timers[name]  # first of all: timers may fire a little early, and then another one is needed
         self._pump(name)
 
     async def _push(self, route: Route, lease: Lease) -> None:

@@ -40,12 +40,13 @@ def items(*texts: str, **attributes: str) -> list[tuple[bytes, dict[str, str]]]:
 # -- acks and nacks
 
 
-def test_a_refused_push_comes_again_until_it_is_acked(tmp_path: Path, client: Subscriber) -> None:
-    """Many in a row: each waits for a timer of its own."""
+@pytest.mark.parametrize("pause", [0.0001, 0.01])
+def test_a_refused_push_comes_again_until_it_is_acked(tmp_path: Path, client: Subscriber, pause: float) -> None:
+    """Many in a row, each waiting for timers of its own; some are due at once."""
     client.answer = lambda push: (500, {}) if push.attempt < 4 else (204, {})
 
     async def test() -> None:
-        async with running(tmp_path, client.url) as broker:
+        async with running(tmp_path, client.url, retry_min=pause, retry_max=pause) as broker:
             for number in range(8):
                 await broker.publish("work", items(str(number)))
                 await until(lambda: not broker.queues["work"].backlog, "the retry never came")
