@@ -48,7 +48,7 @@ def test_other_topics_keep_their_name() -> None:
 
 def test_every_subscription_is_there_with_its_dead_letter_topic_and_no_retry_policy() -> None:
     made = wired()
-    assert {f"subscriptions/{name}" for name in pipeline.load().subscriptions} <= set(made)
+    assert {f"subscriptions/{route.name}" for route in routes()} <= set(made)
     for path, body in made.items():
         if path.startswith("subscriptions/"):
             assert "retryPolicy" not in body
