@@ -34,7 +34,7 @@ def main() -> None:
 
 def _serve(port: int, endpoints: dict[str, str]) -> None:
     settings = Settings.from_env()
-    table = pipeline.load()
+    table = pipeline.load().local()
     timings = timings_of(table, settings)
     routes = routes_of(table, settings, endpoints)
     ticks = [Tick(s.name, s.topic, getattr(timings, s.timing)) for s in table.schedules.values()]

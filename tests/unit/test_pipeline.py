@@ -30,6 +30,14 @@ def test_the_shipped_table_is_sound() -> None:
     assert all(s.dead_letter for s in table.subscriptions.values())
 
 
+def test_one_machine_has_no_part_that_only_the_cloud_has() -> None:
+    table = pipeline.load()
+    here = table.local()
+    assert table.stages.keys() - here.stages.keys() == {"prewarm"}
+    assert table.subscriptions.keys() - here.subscriptions.keys() == {"prewarm"}
+    assert here.schedules.keys() == {"sweep"}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "complaint"),
     [
@@ -43,7 +51,9 @@ def test_the_shipped_table_is_sound() -> None:
         (("subscriptions", "segment-stable-bulk", "ack_deadline"), "someday", "'someday'"),
         (("stages", "settle", "entry"), "on_upload", "different names"),
         (("stages", "settle", "identity"), "accept", "identity of its own"),
+        (("jobs", "train", "identity"), "segment", "identity of its own"),
         (("schedules", "sweep", "topic"), "nowhere", "schedule sweep"),
+        (("schedules", "sweep", "timing"), "someday", "schedule sweep: no timing"),
         (("stages", "accept", "colour"), "red", "agreed form"),
         (("topics",), None, "agreed form"),
     ],
