@@ -49,7 +49,7 @@ def family(pid: int) -> list[int]:
 
 
 def instances(pid: int) -> list[int]:
-    own = [pid] if b"inference_container" in command(pid) and b"local.child" not in command(pid) else []
+    own = [pid] if b"inference_container" in command(pid) and b"child.py" not in command(pid) else []
     return own + [found for child in children(pid) for found in instances(child)]
 
 

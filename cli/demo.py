@@ -22,6 +22,7 @@ from shared.errors import Misconfigured
 from shared.settings import Settings
 
 _USER = "demo"
+_TRACE = 0.01  # of the photo's area: less is not worth a word
 _STOP_SECONDS = 20.0  # s; `up` takes less than 15 to stop everything
 
 
@@ -111,4 +112,5 @@ def _found(row: Row) -> str:
     if row.get("error"):
         return str(row["error"]["message"])
     classes = [one for one in row.get("result", {}).get("classes", []) if one["id"] != BACKGROUND]
-    return ", ".join(f"{one['name']} {one['fraction']:.0%}" for one in classes) or "background only"
+    worth = sorted((one for one in classes if one["fraction"] >= _TRACE), key=lambda one: -one["fraction"])
+    return ", ".join(f"{one['name']} {one['fraction']:.0%}" for one in worth) or "nothing recognised"

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 _LONGEST = 1600  # px: enough for a screen
-_STRENGTH = 0.55  # of the colours over the photo
+_STRENGTH = 0.45  # of the colours over the photo
 BACKGROUND = 0  # the class that is never painted
 
 

@@ -111,6 +111,8 @@ class Batcher:
                     self._line = [ticket for ticket in self._line if ticket not in batch]
                     self._running += 1
                     self._alone = batch[0].waiting.exclusive
+                    if self._line:
+                        self._changed.notify()  # what is left may be another lane's
                     return batch
                 self._changed.wait(choice.look_again and max(choice.look_again - now, 0))
             return []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +21,7 @@ from shared.errors import Conflict
 from shared.events import SegmentRequested
 from shared.ports import ObjectInfo
 from shared.prediction import Prediction
+from shared.results import File, objects_of
 from shared.runtime import Runtime
 
 TOPIC = "segment"
@@ -79,27 +80,28 @@ class Claims:
         data = self.runtime.objects.get(prediction.bucket, prediction.object, prediction.generation)
         return data, hashlib.sha256(data).hexdigest()
 
-    async def store_mask(self, held: Claim, png: bytes) -> ObjectInfo:
-        return await self._blocking(self._put_mask, held, png)
+    async def store(self, held: Claim, files: Mapping[File, bytes]) -> list[ObjectInfo]:
+        """Durable when it returns, in the order of `files`."""
+        return await asyncio.gather(*(self._blocking(self._put, held, file, data) for file, data in files.items()))
 
-    def _put_mask(self, held: Claim, png: bytes) -> ObjectInfo:
-        """Durable before the commit. The path is this claim's alone, so what lies there already is this very mask."""
+    def _put(self, held: Claim, file: File, data: bytes) -> ObjectInfo:
+        """The path is this claim's alone, so what lies there already is this very file."""
         objects, bucket = self.runtime.objects, self.runtime.settings.results_bucket
-        name = ids.result_name(held.prediction.id, held.prediction.generation, held.fence)
+        name = ids.result_name(held.prediction.id, held.prediction.generation, held.fence, file.name)
         try:
-            return objects.put(bucket, name, png, "image/png", if_generation_match=0)
+            return objects.put(bucket, name, data, file.content_type, if_generation_match=0)
         except Conflict:
             return objects.stat(bucket, name)
 
     async def commit(self, held: Claim, outcome: Prediction) -> bool:
-        """False: fenced, and the stored mask is deleted."""
+        """False: fenced, and what was stored is deleted."""
         return await self._blocking(self._commit, held, outcome)
 
     def _commit(self, held: Claim, outcome: Prediction) -> bool:
         won = delivery.commit(self._store, held, outcome)
-        mask = outcome.result
-        if not won and mask:
-            self.runtime.objects.delete(mask["bucket"], mask["object"], mask["generation"])
+        if not won:
+            for name in objects_of(outcome.result):
+                self.runtime.objects.delete(outcome.result["bucket"], name)
         return won
 
     async def abandon(self, held: Claim) -> None:

@@ -60,7 +60,8 @@ def decode(data: bytes, input_size: int) -> Photo:
     Raises `Rejected` with UNSUPPORTED_MEDIA, TOO_LARGE, TOO_MANY_PIXELS, BAD_DIMENSIONS, TOO_COMPLEX or
     CORRUPT_IMAGE; MemoryError passes, since the file is not to blame. First frame of animations, first picture of
     MPO; colour profiles are ignored; what is transparent becomes white, as on the page it was cut out for.
-    Safe to call from several threads.
+    Where a file is complete but its picture is not (a JPEG whose scan stops early, with its end marker in place),
+    the rest is what Pillow makes of it. Safe to call from several threads.
     """
     header = probe_bytes(data)
     shape = preprocess.target_shape(header.width, header.height, input_size)

@@ -39,7 +39,7 @@ def encode(cells: Cells, classes: Sequence[ClassInfo]) -> Encoded:
 def png(cells: Cells, classes: Sequence[ClassInfo]) -> bytes:
     bits = next(depth for depth in (1, 2, 4, 8) if len(classes) <= 1 << depth)
     size = cells.width.to_bytes(4, "big") + cells.height.to_bytes(4, "big")
-    palette = b"".join(bytes.fromhex(one.color.removeprefix("#")) for one in classes)
+    palette = b"".join(one.rgb for one in classes)
     header = size + bytes([bits, _INDEXED, 0, 0, 0])
     # Run lengths alone: as fast as level 1's search for repetitions, and less than half its size on masks.
     deflate = zlib.compressobj(level=1, strategy=zlib.Z_RLE)

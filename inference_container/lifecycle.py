@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from inference_container.manifest import Manifest
 from shared.errors import MasklineError
 from shared.logs import Log
-from shared.ports import Document, Documents
+from shared.ports import Documents
 
 if TYPE_CHECKING:
     from inference_container.device import Device
@@ -88,7 +88,6 @@ class InstanceRecord:
         self._documents = documents
         self._path = f"instances/{instance_id}"
         self._log = log
-        self._written: Document | None = None
         self._data: dict[str, Any] = {"state": "starting", "arm": arm, "startTime": datetime.now(UTC)}
         self._news = asyncio.Event()
         self._one_at_a_time = threading.Lock()
@@ -126,10 +125,10 @@ class InstanceRecord:
                 return
             now = datetime.now(UTC)
             data = self._data | {"heartbeatTime": now, "expireTime": now + LOST_AFTER}
-            if self._written is None:
-                self._written = self._documents.create(self._path, data)
+            if found := self._documents.get(self._path):
+                self._documents.replace(self._path, data, found.version)
             else:
-                self._written = self._documents.replace(self._path, data, self._written.version)
+                self._documents.create(self._path, data)
 
     def _delete(self) -> None:
         with self._one_at_a_time:

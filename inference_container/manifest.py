@@ -33,6 +33,10 @@ class ClassInfo:
     name: str
     color: str
 
+    @property
+    def rgb(self) -> bytes:
+        return bytes.fromhex(self.color.removeprefix("#"))
+
 
 @dataclass(frozen=True)
 class Manifest:

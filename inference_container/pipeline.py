@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from inference_container import outputs
 from inference_container.batcher import Batcher, ClassMap, Pixels
 from inference_container.batching import Limits
 from inference_container.cells import laid_out
@@ -53,12 +54,14 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """A photo without its pixels, and its mask. `width` x `height` px: upright, and of the mask."""
+    """A photo without its pixels, its mask, and the further outputs by name. `width` x `height` px: upright, and of
+    the mask."""
 
     content_type: str
     width: int
     height: int
     mask: Encoded
+    outputs: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Pipeline:
@@ -70,7 +73,9 @@ class Pipeline:
         self.batcher = Batcher(device.segment, limits, device.lanes)
         self._threads = ThreadPoolExecutor(threads, "codec")
 
-    async def segment(self, data: bytes, ledger: Ledger, *, exclusive: bool = False) -> Segmented:
+    async def segment(
+        self, data: bytes, ledger: Ledger, *, exclusive: bool = False, wanted: Sequence[str] = ()
+    ) -> Segmented:
         """Raises `Rejected` for an unusable photo, `NotFinite`, `OutOfMemory`, `DeviceBroken`, `Retryable`."""
         loop = asyncio.get_running_loop()
         self.batcher.announce()
@@ -84,11 +89,13 @@ class Pipeline:
         ledger.add("batchWait", ran.waited)
         ledger.add("forward", ran.forward)
         with ledger.stage("encode"):
-            mask = await loop.run_in_executor(self._threads, self._encoded, photo, ran.classes)
-        return Segmented(photo.content_type, photo.width, photo.height, mask)
+            return await loop.run_in_executor(self._threads, self._encoded, photo, ran.classes, wanted)
 
-    def _encoded(self, photo: Photo, classes: ClassMap) -> Encoded:
-        return encode(laid_out(classes, photo.width, photo.height), self.manifest.classes)
+    def _encoded(self, photo: Photo, classes: ClassMap, wanted: Sequence[str]) -> Segmented:
+        cells = laid_out(classes, photo.width, photo.height)
+        mask = encode(cells, self.manifest.classes)
+        further = outputs.make(wanted, outputs.Found(photo, classes, cells, self.manifest.classes))
+        return Segmented(photo.content_type, photo.width, photo.height, mask, further)
 
     def close(self) -> None:
         self.batcher.close()

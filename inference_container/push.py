@@ -1,6 +1,6 @@
 """`POST /push`: one delivery of a segment message, from the envelope to the acknowledgement.
 
-Trigger: Pub/Sub push. Output: the mask, then the outcome in the prediction's document, then 204.
+Trigger: Pub/Sub push. Output: the mask and what else was wanted, the outcome in the prediction's document, then 204.
 Idempotency key: prediction id and generation; the claim's fence decides who may commit.
 Failure policy: the photo's fault is recorded and acknowledged; a passing fault ends the lease and answers 503, so that
 the message comes again; what nobody can read is logged and acknowledged (settle finds the photo by its document).
@@ -28,12 +28,14 @@ from shared.errors import Busy, MasklineError, NotFound, Permanent, Rejected, Re
 from shared.events import SegmentRequested
 from shared.ports import ObjectInfo
 from shared.prediction import Prediction, Reason, State
+from shared.results import MASK, OUTPUTS
 
 _ENVELOPE_BYTES = 64 << 10
 _GONE = "The photo was deleted before it could be read."
 _NO_MASK = "The model gave no usable answer for this photo."
 _NO_MEMORY = "The photo did not fit into memory."
 _NOT_NOW = "The photo could not be segmented now."
+_STOPPING = "This instance is stopping."
 _LATE = "The photo took longer than one attempt may take."
 
 
@@ -63,6 +65,9 @@ class Push:
     async def _deliver(self, wanted: SegmentRequested, pipeline: Pipeline) -> None:
         taken = await self._claims.claim(wanted, pipeline.manifest)
         if isinstance(taken, Claim):
+            if self._service.stopped.is_set():  # while it was claimed: the drain has not seen this one
+                await self._give_back(taken, wanted)
+                raise Retryable(_STOPPING)
             await self._work(taken, wanted, pipeline)
             return
         self._ended(taken.verdict.value, wanted.prediction_id)
@@ -78,7 +83,7 @@ class Push:
                     await self._to_the_end(held, pipeline)
         except asyncio.CancelledError:
             await self._give_back(held, wanted)
-            raise Retryable("This instance is stopping.") from None
+            raise Retryable(_STOPPING) from None
         except TimeoutError:
             await self._abandon(held, _LATE)
             raise Retryable(_LATE) from None
@@ -111,20 +116,21 @@ class Push:
         ledger.add("queued", _seconds_queued(held, self._service.settings.lease_seconds))
         with ledger.stage("fetch"):
             data, sha256 = await self._claims.fetch(held.prediction)
-        found = await pipeline.segment(data, ledger, exclusive=held.last_chance)
+        found = await pipeline.segment(data, ledger, exclusive=held.last_chance, wanted=held.prediction.outputs)
+        further = {OUTPUTS[name]: content for name, content in found.outputs.items()}
         with ledger.stage("store"):
-            stored = await self._claims.store_mask(held, found.mask.png)
+            mask, *others = await self._claims.store(held, {MASK: found.mask.png, **further})
         return held.prediction.ended(
             State.SUCCEEDED,
             input={**held.prediction.input, **_input(found, sha256, len(data))},
-            result=_result(found, stored),
+            result=_result(found, mask, others),
         )
 
     def _billed(self, held: Claim, ledger: Ledger) -> dict[str, float]:
-        """The ledger in ms, closed: with the whole, and with the cold start for the first photo."""
-        if cold := self._service.take_cold_start():
-            ledger.add("coldStart", cold / 1000)
+        """The ledger in ms, closed: with the whole, and with the cold start for the first photo that waited for it."""
         began = held.prediction.publish_time or held.prediction.create_time
+        if cold := self._service.take_cold_start(began):
+            ledger.add("coldStart", cold / 1000)
         ledger.add("total", max(0.0, (datetime.now(UTC) - began).total_seconds()))
         return dict(ledger.milliseconds)
 
@@ -175,11 +181,12 @@ def _input(found: Segmented, sha256: str, size: int) -> dict[str, Any]:
     }
 
 
-def _result(found: Segmented, stored: ObjectInfo) -> dict[str, Any]:
+def _result(found: Segmented, mask: ObjectInfo, others: list[ObjectInfo]) -> dict[str, Any]:
     return {
-        "bucket": stored.bucket,
-        "object": stored.name,
-        "generation": stored.generation,
+        "bucket": mask.bucket,
+        "object": mask.name,
+        "generation": mask.generation,
+        "outputs": {name: info.name for name, info in zip(found.outputs, others, strict=True)},
         "sha256": found.mask.sha256,
         "width": found.width,
         "height": found.height,

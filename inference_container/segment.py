@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -34,7 +35,7 @@ async def segment(service: Service, request: Request) -> Response:
 
 
 async def _segmented(service: Service, request: Request, ledger: Ledger) -> Response:
-    started = time.monotonic()
+    began, started = datetime.now(UTC), time.monotonic()
     data = await body_of(request)
     try:
         async with asyncio.timeout(service.settings.work_budget_seconds):
@@ -42,7 +43,7 @@ async def _segmented(service: Service, request: Request, ledger: Ledger) -> Resp
             found = await pipeline.segment(data, ledger)
     except TimeoutError:
         raise Retryable("The photo could not be segmented in time.") from None
-    if cold := service.take_cold_start():
+    if cold := service.take_cold_start(began):
         ledger.add("coldStart", cold / 1000)
     ledger.add("total", time.monotonic() - started)
     service.metrics.ended("succeeded", ledger.milliseconds)

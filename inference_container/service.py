@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
+from datetime import UTC, datetime
 
 from inference_container.admission import Admission
 from inference_container.faults import DeviceBroken
@@ -32,6 +33,7 @@ class Service:
         self._stop = stop
         self._pipeline: asyncio.Future[Pipeline] = asyncio.get_running_loop().create_future()
         self._unpaid = 0.0  # ms of cold start that no photo has on its bill yet
+        self._ready_time = datetime.now(UTC)
 
     @property
     def ready(self) -> bool:
@@ -53,6 +55,7 @@ class Service:
         pipeline.batcher.on_batch = self._observe_batch
         self.cold_start = loaded.cold_start
         self._unpaid = loaded.cold_start.total_ms
+        self._ready_time = datetime.now(UTC)
         self.metrics.ready(loaded.cold_start)
         self.log("ready", device=loaded.device.kind, coldStart=loaded.cold_start.to_data())
         if self.record:
@@ -71,8 +74,10 @@ class Service:
             raise Retryable("This instance is stopping.")
         return pipeline
 
-    def take_cold_start(self) -> float:
-        """Milliseconds, for the first photo that asks; 0 for all others."""
+    def take_cold_start(self, began: datetime) -> float:
+        """Milliseconds, for the first photo that was there (since `began`) before this instance; 0 for all others."""
+        if began > self._ready_time:
+            return 0.0
         paid, self._unpaid = self._unpaid, 0.0
         return paid
 

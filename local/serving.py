@@ -7,6 +7,7 @@ container brings it already.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -25,10 +26,12 @@ GRACE = 3  # s that open requests get when the server is told to stop
 
 def bind(port: int) -> socket.socket:
     """A listening loopback socket; raises `Misconfigured` if the port is taken. Port 0: any free one."""
+    if not 0 <= port < 1 << 16:
+        raise Misconfigured(f"port {port} cannot be used: ports are 0 to 65535")
     try:
         return socket.create_server(("127.0.0.1", port), backlog=2048)
     except OSError as error:
-        raise Misconfigured(f"port {port} cannot be used: {error.strerror}") from None
+        raise Misconfigured(f"port {port} cannot be used: {os.strerror(error.errno or 0)}") from None
 
 
 def serve(

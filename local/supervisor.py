@@ -32,6 +32,7 @@ class _Child:
     process: subprocess.Popen[bytes] | None = None
     since: float = 0.0  # monotonic
     started: str = ""
+    log_start: int = 0  # where in its log this process's words begin
     deaths: int = 0  # in a row
     due: float = 0.0  # monotonic: not started again before
 
@@ -63,8 +64,8 @@ class Supervisor:
             waiting = [one for one in waiting if not _healthy(one.role.port)]
             for one in waiting:
                 if one.process is not None and one.process.poll() is not None:
-                    raise Misconfigured(f"{one.role.name} could not start: {self._last_words(one.role)}")
-            if time.monotonic() > deadline:
+                    raise Misconfigured(f"{one.role.name} could not start: {self._last_words(one)}")
+            if waiting and time.monotonic() > deadline:
                 raise Misconfigured(f"{waiting[0].role.name} did not become healthy in {_START_SECONDS:.0f} s")
             self.stopping.wait(_LOOK)
 
@@ -106,6 +107,7 @@ class Supervisor:
 
     def _spawn(self, one: _Child) -> None:
         with log_file(self.logs, one.role.name).open("ab") as output:
+            one.log_start = output.tell()
             one.process = subprocess.Popen(
                 child.command(one.role.command),
                 env=dict(self.environment),
@@ -122,8 +124,9 @@ class Supervisor:
         rows = [Process(c.role.name, c.process.pid, c.started) for c in self._children if c.process is not None]
         self.changed(rows)
 
-    def _last_words(self, role: Role) -> str:
-        lines = (self.logs / f"{role.name}.log").read_text("utf-8", "replace").strip().splitlines()
+    def _last_words(self, one: _Child) -> str:
+        said = (self.logs / f"{one.role.name}.log").read_bytes()[one.log_start :]
+        lines = said.decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
 

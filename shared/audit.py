@@ -2,7 +2,7 @@
 
 missing      an upload without a prediction, older than a grace period
 duplicated   one generation with two predictions, or a prediction with two masks once it has ended
-unexpected   a prediction whose upload does not exist, or a result whose mask does not
+unexpected   a prediction whose upload does not exist, or a result of which a file does not
 stuck        not ended although its deadline is over by more than a grace period
 """
 
@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.ports import ObjectInfo
 from shared.prediction import COLLECTION, Prediction, Reason, State, from_data
+from shared.results import MASK, objects_of
 from shared.runtime import Runtime
 
 _PAGE = 1000
@@ -46,11 +47,11 @@ def audit(runtime: Runtime, now: datetime | None = None) -> Report:
     grace = timedelta(seconds=_GRACE * (settings.lease_seconds + settings.sweep_seconds))
     uploads = {_key(info): info for info in _objects(runtime, settings.uploads_bucket, "")}
     predictions = list(_predictions(runtime))
-    masks = {info.name: info for info in _objects(runtime, settings.results_bucket, "predictions/")}
+    files = {info.name: info for info in _objects(runtime, settings.results_bucket, "predictions/")}
     report = Report()
     _check_uploads(report, uploads, predictions, now - grace)
     _check_outcomes(report, uploads, predictions, runtime)
-    _check_masks(report, masks, predictions, now - grace)
+    _check_results(report, files, predictions, now - grace)
     report.stuck += [
         f"{p.id} {p.state.value}: should have ended at {p.deadline.isoformat()}"
         for p in predictions
@@ -84,16 +85,22 @@ def _check_outcomes(
         report.unexpected.append(f"{p.id} {p.state.value}: there is no {p.object} generation {p.generation}")
 
 
-def _check_masks(report: Report, masks: dict[str, ObjectInfo], predictions: list[Prediction], old: datetime) -> None:
-    by_prediction: Counter[str] = Counter()
-    for name, info in masks.items():
-        if info.create_time < old and name.count("/") == 4:
-            by_prediction[name.split("/")[1]] += 1
+def _check_results(report: Report, files: dict[str, ObjectInfo], predictions: list[Prediction], old: datetime) -> None:
+    """Every result has one mask, and may have other files beside it."""
+    masks: Counter[str] = Counter()
+    for name, info in files.items():
+        if info.create_time < old and name.endswith(f"/{MASK.name}"):
+            masks[name.split("/")[1]] += 1
     for p in predictions:
-        if p.state is State.SUCCEEDED and p.result.get("object") not in masks and not p.deleted:
-            report.unexpected.append(f"{p.id} {p.state.value}: its mask does not exist")
-        if p.state.terminal and by_prediction[p.id] > 1:
-            report.duplicated.append(f"{p.id}: {by_prediction[p.id]} masks")
+        if p.state is State.SUCCEEDED and not p.deleted:
+            lost = [_kind(name) for name in objects_of(p.result) or [MASK.name] if name not in files]
+            report.unexpected += [f"{p.id} {p.state.value}: its {kind} does not exist" for kind in lost]
+        if p.state.terminal and masks[p.id] > 1:
+            report.duplicated.append(f"{p.id}: {masks[p.id]} masks")
+
+
+def _kind(name: str) -> str:
+    return name.rsplit("/", 1)[-1].split(".")[0]
 
 
 def _predictions(runtime: Runtime) -> Iterator[Prediction]:

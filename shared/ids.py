@@ -49,9 +49,9 @@ def owner_of(name: str) -> str:
     return OPERATOR
 
 
-def result_name(prediction_id: str, generation: int, fence: int) -> str:
-    """Where one claim stores its mask: no two claims ever share a path (ADR 0001)."""
-    return f"predictions/{prediction_id}/{generation}/{fence}/mask.png"
+def result_name(prediction_id: str, generation: int, fence: int, file: str = "mask.png") -> str:
+    """Where one claim stores its mask, or another file of its result: no two claims ever share a path (ADR 0001)."""
+    return f"predictions/{prediction_id}/{generation}/{fence}/{file}"
 
 
 def user_segment(uid: str) -> str:

@@ -108,7 +108,7 @@ class Prediction:
     outputs: tuple[str, ...] = ()
     input: Mapping[str, Any] = field(default_factory=dict)  # contentType width height sha256 sizeBytes crc32c
     model: Mapping[str, Any] = field(default_factory=dict)  # name version arm
-    result: Mapping[str, Any] = field(default_factory=dict)  # bucket object generation sha256 width height classes
+    result: Mapping[str, Any] = field(default_factory=dict)  # bucket object generation sha256 … outputs
     error: Mapping[str, Any] = field(default_factory=dict)  # reason message
     timings: Mapping[str, Any] = field(default_factory=dict)  # ms
     cache: Mapping[str, Any] = field(default_factory=dict)

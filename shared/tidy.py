@@ -12,6 +12,7 @@ from shared.events import Uploaded
 from shared.logs import Log
 from shared.ports import ObjectInfo
 from shared.prediction import COLLECTION, Prediction, State, from_data
+from shared.results import objects_of
 from shared.runtime import Runtime
 
 Decide = Callable[[Prediction, datetime], Prediction | None]
@@ -31,7 +32,7 @@ def accept_strays(runtime: Runtime, now: datetime, log: Log) -> None:
 
 
 def delete_orphans(runtime: Runtime, now: datetime, log: Log) -> None:
-    """A mask whose claim lost its fence, or died before the commit."""
+    """A file of a result whose claim lost its fence, or died before the commit."""
     old = now - timedelta(seconds=_YOUNG * runtime.settings.lease_seconds)
     for info in _walk(runtime, "results", runtime.settings.results_bucket, "predictions/"):
         if info.create_time <= old and _orphaned(runtime, info):
@@ -52,8 +53,8 @@ def delete_expired(runtime: Runtime, now: datetime, log: Log) -> None:
 
 def delete_objects(runtime: Runtime, prediction: Prediction) -> None:
     runtime.objects.delete(prediction.bucket, prediction.object, prediction.generation or None)
-    if prediction.result:
-        runtime.objects.delete(prediction.result["bucket"], prediction.result["object"])
+    for name in objects_of(prediction.result):
+        runtime.objects.delete(prediction.result["bucket"], name)
     for feedback in runtime.documents.query(f"{prediction.path}/feedback", limit=1000):
         if mask := feedback.data.get("object"):
             runtime.objects.delete(runtime.settings.results_bucket, mask)
@@ -73,7 +74,7 @@ def _accepted(runtime: Runtime, info: ObjectInfo) -> bool:
 
 
 def _orphaned(runtime: Runtime, info: ObjectInfo) -> bool:
-    parts = info.name.split("/")  # predictions/{id}/{generation}/{fence}/mask.png
+    parts = info.name.split("/")  # predictions/{id}/{generation}/{fence}/{file}
     if len(parts) != 5:
         return False
     snapshot = runtime.store.get(parts[1])
@@ -81,7 +82,7 @@ def _orphaned(runtime: Runtime, info: ObjectInfo) -> bool:
         return True
     prediction = snapshot.prediction
     if prediction.state.terminal:
-        return prediction.result.get("object") != info.name
+        return info.name not in objects_of(prediction.result)
     return parts[3] != str(prediction.fence)
 
 

@@ -35,7 +35,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)  # a service may bind its answer more tightly
             await send(message)
 
         if scope["type"] != "http":

@@ -14,10 +14,10 @@ from shared import ids
 from shared.api.errors import InvalidFields
 from shared.limits import MAX_BYTES
 from shared.prediction import Lane, Phase, Prediction, State
+from shared.results import OUTPUTS
 from shared.settings import Settings
 
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp")
-OUTPUTS = ("rle", "polygons", "preview")
 MAX_REQUEST_ID = 128  # characters
 _FIELDS = ("contentType", "sizeBytes", "requestId", "lane", "outputs", "webhook")
 
@@ -107,4 +107,4 @@ def _is_request_id(value: object) -> bool:
 
 
 def _is_outputs(value: object) -> bool:
-    return isinstance(value, list) and all(one in OUTPUTS for one in value) and len(set(value)) == len(value)
+    return isinstance(value, list) and all(one in tuple(OUTPUTS) for one in value) and len(set(value)) == len(value)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.api.announcement import CONTENT_TYPES, MAX_REQUEST_ID, OUTPUTS
+from shared.api.announcement import CONTENT_TYPES, MAX_REQUEST_ID
 from shared.api.feedback import VERDICTS
 from shared.limits import MAX_BYTES
 from shared.prediction import Lane, Phase, Reason, State
+from shared.results import OUTPUTS
 
 Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
@@ -36,7 +37,7 @@ def schemas() -> dict[str, Schema]:
             name=_TEXT,
             pixels=_COUNT,
             fraction=_NUMBER | {"minimum": 0, "maximum": 1},
-            box=_list(_COUNT) | {"minItems": 4, "maxItems": 4, "description": "in pixels of the upright photo"},
+            box=_list(_COUNT) | {"minItems": 4, "maxItems": 4, "description": "x, y, width, height in px, upright"},
         ),
         "Verdict": _object(("verdict",), verdict=_one_of(VERDICTS)) | {"additionalProperties": False},
         "Feedback": _feedback(),
@@ -104,10 +105,11 @@ def _prediction() -> Schema:
 
 
 def _result() -> Schema:
-    link = _URL | {"description": "A PNG whose pixels are class ids; valid for 15 minutes."}
+    mask = _URL | {"description": "A PNG whose pixels are class ids; valid for 15 minutes, as the others are."}
     return _object(
         ("maskUrl", "width", "height", "sha256", "classes"),
-        maskUrl=link,
+        maskUrl=mask,
+        **{f"{name}Url": _URL for name in OUTPUTS},
         width=_COUNT,
         height=_COUNT,
         sha256=_SHA256,

@@ -13,11 +13,11 @@ _INPUT = ("contentType", "width", "height", "sha256", "sizeBytes")
 _MODEL = ("name", "version", "arm")
 _RESULT = ("width", "height", "sha256", "classes")
 _ERROR = ("reason", "message")
-_MASK_LINK = timedelta(minutes=15)
+_LINKS_LIVE = timedelta(minutes=15)
 
 
 def prediction_view(service: Service, prediction: Prediction, update_time: datetime) -> dict[str, Any]:
-    """Blocks: signs the mask's URL and may look for instances. Parts that do not exist yet are left out."""
+    """Blocks: signs the result's URLs and may look for instances. Parts that do not exist yet are left out."""
     view: dict[str, Any] = {
         "id": prediction.id,
         "state": prediction.state.value,
@@ -54,9 +54,11 @@ def _result(service: Service, prediction: Prediction) -> dict[str, Any]:
     kept = prediction.result
     if not kept:
         return {}
-    expires = datetime.now(UTC) + _MASK_LINK
-    mask = service.runtime.objects.sign("GET", kept["bucket"], kept["object"], expires)
-    return {"maskUrl": mask.url} | _pick(kept, _RESULT)
+    expires = datetime.now(UTC) + _LINKS_LIVE
+    files = {"mask": kept["object"], **kept.get("outputs", {})}
+    objects = service.runtime.objects
+    links = {f"{name}Url": objects.sign("GET", kept["bucket"], file, expires).url for name, file in files.items()}
+    return links | _pick(kept, _RESULT)
 
 
 def _pick(source: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

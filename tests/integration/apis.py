@@ -61,7 +61,9 @@ class Backend:
         assert queued is not None
         return queued
 
-    def succeed(self, name: str, size: tuple[int, int] = (40, 30)) -> Prediction:
+    def succeed(
+        self, name: str, size: tuple[int, int] = (40, 30), outputs: Mapping[str, str] | None = None
+    ) -> Prediction:
         """As the container does, with a mask of `size` (width, height)."""
         self.queue(name)
         mask = self.objects.put("results", f"predictions/{name}/7/1/mask.png", b"mask", "image/png")
@@ -69,6 +71,7 @@ class Backend:
             "bucket": "results",
             "object": mask.name,
             "generation": mask.generation,
+            "outputs": outputs or {},
             "sha256": "ab" * 32,
             "width": size[0],
             "height": size[1],

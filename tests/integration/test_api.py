@@ -166,6 +166,20 @@ def test_a_finished_prediction_shows_the_contract_and_nothing_internal(stack: Ba
     run(steps())
 
 
+def test_what_was_asked_for_beside_the_mask_has_links_of_its_own(stack: Backend) -> None:
+    async def steps() -> None:
+        async with caller(stack, "ada") as ada:
+            made = await announce(ada, outputs=["rle", "preview"])
+            folder = f"predictions/{made['id']}/7/1"
+            stack.succeed(made["id"], outputs={"rle": f"{folder}/rle.json", "preview": f"{folder}/preview.jpg"})
+            result = (await ada.get(f"/v1/predictions/{made['id']}")).json()["result"]
+            assert set(result) == {"maskUrl", "rleUrl", "previewUrl", "width", "height", "sha256", "classes"}
+            assert "rle.json" in result["rleUrl"]
+            assert "preview.jpg" in result["previewUrl"]
+
+    run(steps())
+
+
 def test_a_queued_photo_says_whether_an_instance_has_to_start(stack: Backend) -> None:
     async def steps() -> None:
         async with caller(stack, "ada") as ada:

@@ -122,6 +122,18 @@ def test_a_delivery_ends_with_a_stored_mask_and_a_complete_record(stack: Stack) 
     assert {"queued", "fetch", "decode", "batchWait", "forward", "encode", "store", "total"} <= set(ended.timings)
 
 
+def test_further_outputs_agree_with_the_mask(stack: Stack) -> None:
+    prediction = stack.upload(photo("chelsea"))
+    stack.change(prediction, outputs=("polygons", "preview", "rle"))
+    assert stack.push(prediction).status_code == 204
+    result = stack.get(prediction).result
+    files = {name: stack.objects.get(result["bucket"], file) for name, file in result["outputs"].items()}
+    ids_of_classes = [row["id"] for row in result["classes"]]
+    for name in ("rle", "polygons"):
+        assert [row["id"] for row in json.loads(files[name])["classes"]] == ids_of_classes
+    assert Image.open(BytesIO(files["preview"])).size == (451, 300)
+
+
 def test_a_second_delivery_changes_nothing(stack: Stack) -> None:
     prediction = stack.upload(photo())
     stack.push(prediction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -50,6 +51,8 @@ class StandIn:
         body = await request.body()
         told = {"method": request.method, "path": request.scope["raw_path"].decode(), "query": request.url.query}
         headers = {"x-upstream": "yes", "connection": "x-hop", "x-hop": "1", "set-cookie": "a=b"}
+        if "policy" in request.query_params:
+            headers["content-security-policy"] = request.query_params["policy"]
         return JSONResponse(told | {"headers": dict(request.headers), "bytes": len(body)}, 207, headers=headers)
 
     async def events(self, _: Request) -> Response:
@@ -81,7 +84,7 @@ class StandIn:
         return PlainTextResponse("things_total 3\n")
 
     def app(self) -> Starlette:
-        paths = {"/v1/events": self.events, "/storage/slow": self.upload, "/v1/broken": self.broken}
+        paths = {"/v1/events": self.events, "/storage/upload/slow": self.upload, "/v1/broken": self.broken}
         routes = [Route(path, handler, methods=["GET", "PUT"]) for path, handler in paths.items()]
         anything = Route("/{rest:path}", self.echo, methods=["GET", "PUT", "POST", "DELETE", "PATCH"])
         return Starlette(routes=[*routes, Route("/metrics", self.metrics), anything])
@@ -197,7 +200,7 @@ def test_an_upload_is_passed_on_while_it_arrives(scene: Scene) -> None:
         wait_for(lambda: scene.upstream.received == 1000, "the first part to arrive")
         yield b"y" * 2000
 
-    answer = httpx.put(f"{scene.url}/storage/slow", content=photo(), timeout=PATIENCE)
+    answer = httpx.put(f"{scene.url}/storage/upload/slow", content=photo(), timeout=PATIENCE)
     assert answer.text == "3000"
 
 
@@ -215,7 +218,9 @@ def test_who_sends_faster_than_the_service_reads_has_to_wait(scene: Scene) -> No
     size = 256 << 20
     address = urlsplit(scene.url)
     with socket.create_connection((address.hostname, address.port)) as sender:
-        sender.sendall(f"PUT /storage/slow HTTP/1.1\r\nhost: localhost\r\ncontent-length: {size}\r\n\r\n".encode())
+        sender.sendall(
+            f"PUT /storage/upload/slow HTTP/1.1\r\nhost: localhost\r\ncontent-length: {size}\r\n\r\n".encode()
+        )
         sent = until_full(sender, size)
     assert sent < size / 4  # the buffers on the way, not the body
     scene.upstream.go.release()
@@ -258,6 +263,16 @@ def test_whatever_is_served_is_bound_to_our_origin(scene: Scene, path: str) -> N
     assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_a_tighter_policy_of_a_service_stays(scene: Scene) -> None:
+    headers = httpx.get(f"{scene.url}/storage/download/a/b?policy=sandbox").headers
+    assert headers.get_list("content-security-policy") == ["sandbox"]
+
+
+@pytest.mark.parametrize("path", ["/storage/v1/b/uploads/o", "/storage/", "/upload/storage/v1/b/uploads/o"])
+def test_the_storage_api_is_not_for_everybody(scene: Scene, path: str) -> None:
+    assert httpx.get(scene.url + path).status_code == 404
+
+
 def test_metrics_of_all_services_come_as_one_text(scene: Scene) -> None:
     lines = httpx.get(f"{scene.url}/metrics").text.splitlines()
     assert 'maskline_up{service="up"} 1' in lines
@@ -271,9 +286,9 @@ def test_sample_photos_are_listed_and_served_and_nothing_beside_them(scene: Scen
     (samples / "cat.jpg").write_bytes(b"photo")
     (samples / ".draft.jpg").write_bytes(b"half")
     (scene.data / "run" / "objects.key").write_bytes(b"secret")
-    assert httpx.get(f"{scene.url}/samples/").json() == {
-        "samples": [{"name": "cat.jpg", "url": "/samples/cat.jpg", "sizeBytes": 5}]
-    }
+    digest = hashlib.sha256(b"photo").hexdigest()
+    listed = [{"name": "cat.jpg", "url": "/samples/cat.jpg", "sizeBytes": 5, "sha256": digest}]
+    assert httpx.get(f"{scene.url}/samples/").json() == {"samples": listed}
     assert httpx.get(f"{scene.url}/samples/cat.jpg").content == b"photo"
     for target in ("/samples/../objects.key", "/samples/%2e%2e/objects.key", "/samples/..%2fobjects.key"):
         assert raw(scene.url, "GET", target)[0] == 404

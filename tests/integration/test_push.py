@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,17 +18,22 @@ from starlette.routing import Route
 from inference_container.claims import Claims
 from inference_container.encode import Encoded
 from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
+from inference_container.lifecycle import ColdStart, InstanceRecord, Loaded
 from inference_container.manifest import Manifest
 from inference_container.pipeline import Ledger, Pipeline, Segmented
 from inference_container.push import Push
 from inference_container.service import Service
-from shared import envelope
+from shared import envelope, ids, tidy
+from shared.api.removal import remove
+from shared.audit import audit
+from shared.delivery import Claim, Refusal
 from shared.errors import Retryable
 from shared.events import SegmentRequested
 from shared.logs import Log
 from shared.prediction import Phase, Prediction, State
 from shared.runtime import Runtime, connect
 from shared.settings import Settings
+from tests.integration.containers import PATIENCE
 
 MANIFEST = Manifest("toy", "1", "compact-v1", (), 64, 2, {})
 FOUND = Segmented("image/jpeg", 4, 3, Encoded(b"mask", "00", []))
@@ -41,10 +47,12 @@ class Scripted:
     manifest: Manifest = MANIFEST
     exclusive: list[bool] = field(default_factory=list)
 
-    async def segment(self, data: bytes, ledger: Ledger, *, exclusive: bool = False) -> Segmented:
+    async def segment(
+        self, data: bytes, ledger: Ledger, *, exclusive: bool = False, wanted: Sequence[str] = ()
+    ) -> Segmented:
         self.exclusive.append(exclusive)
         await self.act()
-        return FOUND
+        return replace(FOUND, outputs={name: name.encode() for name in wanted})
 
 
 @pytest.fixture(name="runtime")
@@ -64,10 +72,37 @@ def queued(runtime: Runtime, **changes: Any) -> Prediction:
     return prediction
 
 
-async def deliver(runtime: Runtime, prediction: Prediction, pipeline: Scripted) -> tuple[httpx.Response, Service]:
+@dataclass
+class Queue:
+    """Remembers which topics were published to."""
+
+    published: list[str] = field(default_factory=list)
+
+    def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
+        self.published.append(topic)
+        return "1"
+
+
+class Stopping(Claims):
+    """The instance is told to stop while it claims."""
+
+    service: Service
+
+    async def claim(self, request: SegmentRequested, manifest: Manifest) -> Claim | Refusal:
+        taken = await super().claim(request, manifest)
+        self.service.stop()
+        return taken
+
+
+async def deliver(
+    runtime: Runtime, prediction: Prediction, pipeline: Scripted, stopping: bool = False
+) -> tuple[httpx.Response, Service]:
     service = Service(runtime.settings, Log("test", write=lambda line: None), lambda: None)
     service._pipeline.set_result(cast(Pipeline, pipeline))
-    push = Push(service, Claims(runtime, 4))
+    claims = Stopping(runtime, 4) if stopping else Claims(runtime, 4)
+    if isinstance(claims, Stopping):
+        claims.service = service
+    push = Push(service, claims)
     app = Starlette(routes=[Route("/push", push.deliver, methods=["POST"])])
     data, attributes = SegmentRequested(
         prediction.id,
@@ -158,3 +193,116 @@ def test_a_broken_device_ends_the_instance_and_the_photo_is_tried_elsewhere(runt
     assert (answer.status_code, snapshot and snapshot.prediction.phase) == (503, Phase.RETRYING)
     assert service.failure
     assert service.stopped.is_set()
+
+
+def files(runtime: Runtime) -> list[str]:
+    return [info.name.rsplit("/", 1)[1] for info in runtime.objects.list("results")]
+
+
+def test_what_was_asked_for_is_stored_beside_the_mask(runtime: Runtime) -> None:
+    _, now, _ = run(runtime, queued(runtime, outputs=("polygons", "preview", "rle")), lambda: None)
+    assert now.state is State.SUCCEEDED
+    assert files(runtime) == ["mask.png", "polygons.json", "preview.jpg", "rle.json"]
+    kept = {name: runtime.objects.stat("results", file) for name, file in now.result["outputs"].items()}
+    assert {name: info.content_type for name, info in kept.items()} == {
+        "polygons": "application/json",
+        "preview": "image/jpeg",
+        "rle": "application/json",
+    }
+    assert runtime.objects.get("results", now.result["outputs"]["rle"]) == b"rle"
+
+
+def test_who_was_overtaken_deletes_everything_it_stored(runtime: Runtime) -> None:
+    prediction = queued(runtime, outputs=("preview", "rle"))
+
+    def overtake() -> None:
+        runtime.store.update(prediction.id, lambda stored, _: replace(stored, fence=stored.fence + 1))
+
+    run(runtime, prediction, overtake)
+    assert files(runtime) == []
+
+
+def test_a_result_goes_with_all_its_files(runtime: Runtime) -> None:
+    prediction = queued(runtime, outputs=("preview", "rle"))
+    run(runtime, prediction, lambda: None)
+    assert audit(runtime).clean
+    remove(runtime, prediction.id)
+    assert files(runtime) == []
+
+
+def test_a_file_of_a_result_that_is_gone_is_noticed(runtime: Runtime) -> None:
+    _, now, _ = run(runtime, queued(runtime, outputs=("rle",)), lambda: None)
+    runtime.objects.delete("results", now.result["outputs"]["rle"])
+    assert audit(runtime).unexpected == [f"{now.id} SUCCEEDED: its rle does not exist"]
+
+
+def test_the_sweep_deletes_what_belongs_to_no_result_and_nothing_else(runtime: Runtime) -> None:
+    _, now, _ = run(runtime, queued(runtime, outputs=("rle",)), lambda: None)
+    stray = ids.result_name(now.id, now.generation, now.fence + 1, "rle.json")
+    runtime.objects.put("results", stray, b"rle", "application/json")
+    tidy.delete_orphans(runtime, datetime.now(UTC) + timedelta(hours=1), Log("test", write=lambda line: None))
+    assert files(runtime) == ["mask.png", "rle.json"]
+
+
+def test_a_claim_that_came_while_the_instance_was_told_to_stop_is_given_back(runtime: Runtime) -> None:
+    async def act() -> None:
+        raise AssertionError("it worked on")
+
+    prediction = queued(runtime)
+    queue = Queue()
+    answer, _ = asyncio.run(deliver(replace(runtime, topics=queue), prediction, Scripted(act), stopping=True))
+    snapshot = runtime.store.get(prediction.id)
+    assert snapshot is not None
+    assert (answer.status_code, snapshot.prediction.charged_claims, queue.published) == (503, 0, ["segment"])
+
+
+@pytest.mark.parametrize(("waited", "paid"), [(True, [2000.0, 0.0]), (False, [0.0, 0.0])])
+def test_only_a_photo_that_waited_for_the_cold_start_pays_for_it(
+    runtime: Runtime, waited: bool, paid: list[float]
+) -> None:
+    async def bills() -> list[float]:
+        service = Service(runtime.settings, Log("test", write=lambda line: None), lambda: None)
+        before = datetime.now(UTC)
+        loading: Future[Loaded] = Future()
+        loading.set_result(Loaded(cast(Any, Idle()), ColdStart(1000, 500, 500, 2000)))
+        await service.load(loading)
+        began = before if waited else datetime.now(UTC)
+        bills = [service.take_cold_start(began) for _ in range(2)]
+        (await service.pipeline()).close()
+        return bills
+
+    assert asyncio.run(bills()) == paid
+
+
+def test_an_instance_whose_record_was_deleted_is_on_record_again(runtime: Runtime) -> None:
+    async def steps() -> None:
+        record = InstanceRecord(runtime.documents, "x", "stable", Log("test", write=lambda line: None))
+        keeping = asyncio.create_task(record.keep())
+        await until(lambda: runtime.documents.get("instances/x"))
+        runtime.documents.delete("instances/x")
+        record.ready(MANIFEST, ColdStart(1, 1, 1, 3))
+        await until(lambda: runtime.documents.get("instances/x"))
+        await record.remove()
+        keeping.cancel()
+        assert runtime.documents.get("instances/x") is None
+
+    asyncio.run(steps())
+
+
+@dataclass
+class Idle:
+    """A device that nobody asks."""
+
+    manifest: Manifest = MANIFEST
+    kind: str = "cpu"
+    lanes: int = 1
+    cores: int = 1
+
+    def segment(self, photos: Sequence[Any]) -> list[Any]:
+        raise AssertionError("asked")
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -124,3 +124,24 @@ def test_who_gives_up_leaves_the_line(batcher: Batcher, device: Recorder) -> Non
 
     asyncio.run(give_up())
     assert [9] not in device.batches
+
+
+def test_no_lane_rests_while_there_is_work_for_it() -> None:
+    together = threading.Barrier(2)
+
+    def run(photos: Sequence[Pixels]) -> list[ClassMap | None]:
+        together.wait(30)  # broken unless the other lane comes, too
+        return [np.zeros((1, 1), np.uint8) for _ in photos]
+
+    async def two(batcher: Batcher) -> list[Ran]:
+        batcher.announce()
+        batcher.announce()
+        first = asyncio.create_task(batcher.submit(np.zeros((2, 2, 3), np.uint8)))
+        await asyncio.sleep(0.05)  # one lane now waits for company
+        return [await batcher.submit(np.zeros((2, 2, 3), np.uint8)), await first]
+
+    batcher = Batcher(run, Limits(photos=8, pixels=10**9, wait=100.0), lanes=2)
+    try:
+        assert len(asyncio.run(two(batcher))) == 2
+    finally:
+        batcher.close()

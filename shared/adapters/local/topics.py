@@ -43,6 +43,10 @@ class LocalTopics:
                 return answer
         raise Retryable("the queue cannot be reached now")
 
+    def close(self) -> None:
+        """This thread's connection; the next publish opens it again."""
+        self._connection().close()
+
     def _post(self, path: str, body: bytes) -> str | None:
         """The message id, or None if it is worth another attempt."""
         connection = self._connection()

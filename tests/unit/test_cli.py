@@ -1,0 +1,182 @@
+"""The command line: exit codes, one JSON document on stdout, one clear line for what a person must change."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+import cli.client
+from cli.main import COMMANDS, main
+from inference_container.manifest import STARTER
+from local.stack import free_ports
+from shared import settings
+from tests.domain import PHOTO, world
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each command sees an empty data folder and no stack."""
+    for name in [name for name in os.environ if name.startswith(settings.PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MASKLINE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MASKLINE_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def complaint(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr; nothing is on stdout."""
+    told = capsys.readouterr()
+    (line,) = told.err.splitlines()
+    assert told.out == ""
+    return line
+
+
+# -- main
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    assert "--json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [["dance"], [], ["--json"], ["ps", "--dance"]])
+def test_what_is_no_command_is_refused_with_usage(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(given)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: maskline")
+
+
+def test_a_wrong_setting_is_one_line_and_exit_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MASKLINE_LEASE_SECONDS", "soon")
+    assert main(["ps"]) == 1
+    assert complaint(capsys) == "maskline: MASKLINE_LEASE_SECONDS must be a number, not 'soon'"
+
+
+# -- ps, token
+
+
+def test_ps_without_a_stack_lists_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ps", "--json"]) == 0
+    assert document(capsys) == []
+    assert main(["ps"]) == 0
+    assert capsys.readouterr().out == "nothing runs on this data folder\n"
+
+
+def test_a_token_names_its_user(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "--user", "alice", "--json"]) == 0
+    token = document(capsys)["token"]
+    assert jwt.decode(token, options={"verify_signature": False})["sub"] == "alice"
+    assert main(["token", "--user", "alice"]) == 0
+    assert capsys.readouterr().out.count(".") == 2
+
+
+def test_there_are_no_development_tokens_in_production(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MASKLINE_PROFILE", "gcp")
+    assert main(["token", "--user", "alice"]) == 1
+    assert "sign in through Firebase" in complaint(capsys)
+
+
+# -- audit
+
+
+def test_auditing_nothing_says_what_to_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "--json"]) == 1
+    assert "--data" in complaint(capsys)
+
+
+def test_a_clean_audit_exits_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with world(tmp_path / "data") as domain:
+        domain.worker(domain.queued()).finish()
+    assert main(["audit", "--json"]) == 0
+    assert document(capsys) == {"missing": [], "duplicated": [], "unexpected": [], "stuck": []}
+
+
+def test_an_audit_that_finds_something_exits_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with world(tmp_path / "data") as domain:
+        prediction = domain.queued()
+        domain.runtime.store.create(replace(prediction, id="p" + "a" * 25))
+    assert main(["audit", "--json"]) == 1
+    line = f"{prediction.object} generation {prediction.generation}"
+    assert document(capsys)["duplicated"] == [line]
+    assert main(["audit"]) == 1
+    assert f"duplicated: 1\n  {line}\n" in capsys.readouterr().out
+
+
+# -- doctor
+
+
+def findings(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
+    return {row["check"]: row for row in document(capsys)}
+
+
+def test_the_doctor_finds_this_checkout_healthy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    rows = findings(capsys)
+    assert all(row["ok"] and not row["next"] for row in rows.values())
+    assert {"python", "packages", "pipeline", "model", "data folder"} <= rows.keys()
+
+
+def test_the_doctor_names_a_broken_bundle(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.json").write_bytes((STARTER / "model.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"\0" * 100)
+    monkeypatch.setenv("MASKLINE_MODEL", str(tmp_path))
+    assert main(["doctor", "--json"]) == 1
+    rows = findings(capsys)
+    assert [name for name, row in rows.items() if not row["ok"]] == ["model"]
+    assert "MASKLINE_MODEL" in rows["model"]["next"]
+
+
+def test_the_doctor_names_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert main(["doctor", "--json", "--data", str(tmp_path / "file" / "data")]) == 1
+    row = findings(capsys)["data folder"]
+    assert (row["ok"], "--data" in row["next"]) == (False, True)
+
+
+def test_the_doctor_tells_people_the_next_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MASKLINE_MODEL", "/nowhere")
+    assert main(["doctor"]) == 1
+    told = capsys.readouterr().out
+    assert "FAIL  model" in told
+    assert "→ point MASKLINE_MODEL" in told
+
+
+# -- send
+
+
+def test_sending_a_file_that_does_not_exist_asks_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["send", str(tmp_path / "none.jpg"), "--wait", "--json"]) == 1
+    (row,) = document(capsys)
+    assert (row["id"], row["state"], row["error"]["reason"]) == (None, "FAILED", "SOURCE_MISSING")
+
+
+def test_sending_to_nobody_says_what_to_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli.client, "_TRIES", 2)
+    (tmp_path / "cat.png").write_bytes(PHOTO)
+    assert main(["send", str(tmp_path / "cat.png"), "--json"]) == 1
+    (row,) = document(capsys)
+    assert row["state"] == "FAILED"
+    assert "is `maskline up` running?" in row["error"]["message"]
