@@ -45,10 +45,11 @@ export async function* watch(id) {
   }
 }
 
-// XMLHttpRequest, because fetch does not tell how much was sent. `progress(fraction)`.
-export async function upload(announced, photo, progress) {
+// XMLHttpRequest, because fetch does not tell how much was sent. `progress(fraction)`; `signal` ends it early.
+export async function upload(announced, photo, progress, signal) {
   for (let attempt = 0; ; attempt++) {
-    const status = await put(announced, photo, progress);
+    const status = await put(announced, photo, progress, signal);
+    if (signal.aborted) return;
     onLink(status !== 0 && status !== 503);
     if ([200, 201, 412].includes(status)) return; // 412: an earlier attempt did arrive
     if (![0, 429, 502, 503].includes(status)) throw new Refused(`The upload was refused (${status}).`);
@@ -56,9 +57,10 @@ export async function upload(announced, photo, progress) {
   }
 }
 
-function put({ uploadUrl, uploadHeaders }, photo, progress) {
+function put({ uploadUrl, uploadHeaders }, photo, progress, signal) {
   return new Promise((resolve) => {
     const request = new XMLHttpRequest();
+    signal.onabort = () => request.abort();
     request.open("PUT", here(uploadUrl));
     for (const [name, value] of Object.entries(uploadHeaders)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => progress(event.loaded / event.total);

@@ -12,7 +12,7 @@ import { ENDED, clock, listed } from "./words.js";
 
 const LOOK = 5000; // ms between two looks for photos that others sent
 const UPLOADS = 2; // at once
-const items = []; // {name, prediction?, seen, sent?, photo?, bitmap?, mask?, problem?, verdict?, tile}
+const items = []; // {name, prediction?, seen, sent?, upload?, photo?, bitmap?, mask?, problem?, verdict?, tile}
 const waiting = []; // uploads that wait for their turn
 let uploading = 0;
 let samples = [];
@@ -110,10 +110,12 @@ async function send(item, file, type) {
     heard(item, { ...announced, phase: "waiting_for_upload" });
     if (item === selected) select(item);
     keep(item);
-    await api.upload(announced, file, (fraction) => {
+    const progress = (fraction) => {
       item.sent = fraction;
       changed(item);
-    });
+    };
+    item.upload = new AbortController();
+    await api.upload(announced, file, progress, item.upload.signal);
     item.sent = undefined;
     changed(item);
     watch(item);
@@ -139,6 +141,7 @@ function watch(item) {
 async function cancel(item) {
   try {
     heard(item, await api.cancel(item.prediction.id));
+    item.upload?.abort();
   } catch (error) {
     notify(error.message);
   }

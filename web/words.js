@@ -52,9 +52,9 @@ export function stateOf(item) {
 
 export function now(item) {
   if (item.problem) return item.problem;
-  if (item.sent !== undefined) return `Uploading, ${percent(item.sent)}.`;
   const { state, phase, error } = item.prediction ?? {};
   if (state in ENDINGS) return error?.message ?? ENDINGS[state];
+  if (item.sent !== undefined) return `Uploading, ${percent(item.sent)}.`;
   return NOW[phase ?? "waiting_for_upload"];
 }
 

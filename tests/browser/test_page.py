@@ -127,6 +127,17 @@ def test_a_damaged_photo_is_refused_with_a_sentence(page: Page, tmp_path: Path) 
     expect(page.locator("#now")).to_have_text(re.compile("damaged"))
 
 
+def test_a_photo_can_be_cancelled_while_it_is_sent(page: Page) -> None:
+    page.route("**/storage/upload/**", lambda route: None)  # an upload that never ends
+    page.get_by_role("button", name="Segment the sample cat.jpg").click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.locator('#viewer[data-state="CANCELLED"]').wait_for()
+    expect(page.locator("#state")).to_have_text("Cancelled")
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
+    page.unroute_all(behavior="ignoreErrors")
+    pick(page, "coffee.jpg")
+
+
 def test_several_photos_at_once_all_get_there(page: Page, tmp_path: Path) -> None:
     page.locator("#files").set_input_files(prepare(tmp_path))
     done = page.locator('#recent li[data-state="SUCCEEDED"]')

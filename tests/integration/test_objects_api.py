@@ -8,13 +8,13 @@ import io
 import os
 from collections.abc import Iterator
 
+import google.cloud.storage as storage
 import google_crc32c
 import httpx
 import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound, NotModified, PreconditionFailed
 from google.api_core.exceptions import RequestRangeNotSatisfiable as NoSuchRange
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
 
 from tests.integration.objectservers import ObjectServer, object_server
 
