@@ -30,6 +30,7 @@ class Settings:
 
     profile: Profile
     project: str
+    region: str  # gcp profile: where Cloud Run's services and jobs are
     data: Path  # local profile: databases, buckets, run files
     url: str  # the public base URL of the gateway
     broker_url: str  # local profile
@@ -131,6 +132,7 @@ def _read(environ: Mapping[str, str]) -> Settings:
     settings = Settings(
         profile=profile,
         project=project,
+        region=reader.text("REGION", "us-central1"),
         data=Path(reader.text("DATA", "./data")),
         url=url,
         broker_url=reader.text("BROKER_URL", ""),

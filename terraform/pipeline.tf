@@ -18,6 +18,7 @@ locals {
   settings = merge({
     PROFILE              = "gcp"
     PROJECT              = var.project
+    REGION               = var.region
     URL                  = local.url
     UPLOADS_BUCKET       = "${var.project}-uploads"
     RESULTS_BUCKET       = "${var.project}-results"

@@ -100,7 +100,8 @@ def provider() -> Iterator[Mapping[str, str]]:
     with subprocess.Popen(command, env=kept | {"TFSTUB_DATA": json.dumps(_ANSWERS)}, **pipes) as running:
         assert running.stdout is not None
         found = running.stdout.readline().strip()
-        yield kept | {"TF_REATTACH_PROVIDERS": found, "CHECKPOINT_DISABLE": "1", "TF_CLI_ARGS": "-no-color"}
+        quick = {"CHECKPOINT_DISABLE": "1", "GOGC": "400"}  # a process of a second need not collect its garbage
+        yield kept | quick | {"TF_REATTACH_PROVIDERS": found, "TF_CLI_ARGS": "-no-color"}
 
 
 def _resources(module: Mapping[str, Any]) -> list[Resource]:
