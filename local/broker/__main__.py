@@ -11,7 +11,7 @@ from local import serving
 from local.broker import app
 from local.broker.broker import Broker
 from local.broker.routes import routes_of, timings_of
-from local.broker.schedules import Tick
+from local.broker.schedules import ticks_of
 from local.broker.store import Store
 from shared import pipeline
 from shared.errors import Misconfigured
@@ -34,10 +34,9 @@ def main() -> None:
 
 def _serve(port: int, endpoints: dict[str, str]) -> None:
     settings = Settings.from_env()
-    table = pipeline.load().local()
-    timings = timings_of(table, settings)
+    table = pipeline.load()
     routes = routes_of(table, settings, endpoints)
-    ticks = [Tick(s.name, s.topic, getattr(timings, s.timing)) for s in table.schedules.values()]
+    ticks = ticks_of(table, timings_of(table, settings))
 
     def make() -> ASGIApp:
         store = Store(settings.data / "broker.db")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from local.broker.broker import Broker
 from shared.errors import Retryable
 from shared.logs import Log
+from shared.pipeline import Pipeline, Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,10 @@ class Tick:
     schedule: str
     topic: str
     period: float
+
+
+def ticks_of(pipeline: Pipeline, timings: Timings) -> list[Tick]:
+    return [Tick(s.name, s.topic, getattr(timings, s.timing)) for s in pipeline.local().schedules.values()]
 
 
 async def run(tick: Tick, broker: Broker, log: Log) -> None:
