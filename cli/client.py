@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,16 @@ class Client:
 
     def get(self, prediction_id: str) -> dict[str, Any]:
         return self._json("GET", f"/v1/predictions/{prediction_id}")
+
+    def list(self) -> Iterator[dict[str, Any]]:
+        """All predictions of this user, newest first."""
+        token = ""
+        while True:
+            page = self._json("GET", f"/v1/predictions?pageSize=100&pageToken={token}")
+            yield from page["predictions"]
+            token = page.get("nextPageToken", "")
+            if not token:
+                return
 
     def wait(self, prediction_id: str) -> dict[str, Any]:
         """The prediction once it has ended. It always ends: its deadline sees to that."""

@@ -170,11 +170,15 @@ class Broker:
         loop = asyncio.get_running_loop()
         when = loop.time() + max(0.0, until - self.clock())
         timer = self._timers.get(name)
-        if timer is not None and not timer.cancelled() and loop.time() <= timer.when() <= when:
+        if timer is not None and timer.when() <= when:
             return  # wakes early enough anyway
         if timer is not None:
             timer.cancel()
-        self._timers[name] = loop.call_at(when, self._pump, name)
+        self._timers[name] = loop.call_at(when, self._wake, name)
+
+    def _wake(self, name: str) -> None:
+        del self._timers[name]  # uvloop's timers may fire a little early: a spent one must not pass for one to come
+        self._pump(name)
 
     async def _push(self, route: Route, lease: Lease) -> None:
         status, retry_after = await self._post(route, lease)

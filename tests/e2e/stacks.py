@@ -67,22 +67,12 @@ class Stack:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
-    def predictions(self, user: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        token = ""
-        while True:
-            page = self.call(user, "GET", f"/v1/predictions?pageSize=100&pageToken={token}").json()
-            found += page["predictions"]
-            token = page.get("nextPageToken", "")
-            if not token:
-                return found
-
     def ended(self, user: str, count: int) -> list[dict[str, Any]]:
         """The user's predictions, once `count` have ended and none goes on."""
         ends = ("SUCCEEDED", "FAILED", "REJECTED", "CANCELLED", "EXPIRED")
 
         def all_ended() -> list[dict[str, Any]] | None:
-            found = self.predictions(user)
+            found = list(self.user(user).list())
             return found if len(found) >= count and all(one["state"] in ends for one in found) else None
 
         rows: list[dict[str, Any]] = wait_for(all_ended, f"{count} predictions of {user} to end")

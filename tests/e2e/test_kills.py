@@ -23,7 +23,7 @@ def fill(running: Stack) -> None:
     for number in range(PHOTOS // 2, PHOTOS):
         data = numbered(number)
         client.upload(client.create("image/jpeg", len(data), f"photo-{number}"), data)
-    wait_for(lambda: any(one["state"] == "SUCCEEDED" for one in running.predictions("ada")), "the first mask")
+    wait_for(lambda: any(one["state"] == "SUCCEEDED" for one in client.list()), "the first mask")
 
 
 def check(running: Stack) -> None:
