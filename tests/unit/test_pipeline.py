@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from local.stack import FUNCTIONS
 from shared import pipeline
 from shared.errors import Misconfigured
 
@@ -36,6 +37,13 @@ def test_one_machine_has_no_part_that_only_the_cloud_has() -> None:
     assert table.stages.keys() - here.stages.keys() == {"prewarm"}
     assert table.subscriptions.keys() - here.subscriptions.keys() == {"prewarm"}
     assert here.schedules.keys() == {"sweep"}
+
+
+def test_the_table_the_folders_and_the_local_profile_have_the_same_functions() -> None:
+    table = pipeline.load()
+    folders = {path.parent.name for path in (pipeline.PATH.parent / "functions").glob("*/main.py")}
+    assert {s.name for s in table.stages.values() if s.runtime == "function"} == folders
+    assert {s.name for s in table.local().stages.values() if s.runtime == "function"} == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize(
