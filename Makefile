@@ -23,10 +23,11 @@ demo: $(VENV)/local  ## headless: sample photos in, masks and overlays in out/
 test: $(VENV)/test check chromium  ## the whole suite
 	$(VENV)/bin/pytest
 
-check: $(VENV)/test  ## formatting, lint, types, layers, docs
+check: $(VENV)/test  ## formatting, lint, types, layers, Terraform's format, docs
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	if command -v terraform >/dev/null; then terraform fmt -check -recursive terraform; fi
 	$(VENV)/bin/pytest -q tests/gates
 
 bench: $(VENV)/test  ## the benchmarks; each prints one JSON line last

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,19 @@ class Stage:
     concurrency: int = 0  # containers: derived from the batch settings
     entry: str = ""
     signature: str = ""
+    local: bool = True  # false: only the cloud has it
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A container that runs to an end, on a GPU, with arguments that its starter adds to `command`."""
+
+    name: str
+    command: Sequence[str]
+    identity: str
+    memory_mib: int
+    timeout: float  # of one attempt
+    retries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +74,9 @@ class Subscription:
 class Schedule:
     name: str
     topic: str
-    timing: str  # which of the profile's timings is the period
-    cron: str  # the same period for Cloud Scheduler
+    cron: str  # for Cloud Scheduler
+    timing: str = ""  # which of the local profile's timings is the period; empty: only the cloud has it
+    attributes: Mapping[str, str] = field(default_factory=dict)  # of its messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +85,18 @@ class Pipeline:
     topics: Mapping[str, float]  # name → retention in seconds
     schedules: Mapping[str, Schedule]
     stages: Mapping[str, Stage]
+    jobs: Mapping[str, Job]
     subscriptions: Mapping[str, Subscription]
+
+    def local(self) -> Pipeline:
+        """The part that one machine runs."""
+        here = {s.name for s in self.stages.values() if s.local}
+        return replace(
+            self,
+            schedules={s.name: s for s in self.schedules.values() if s.timing},
+            stages={s.name: s for s in self.stages.values() if s.local},
+            subscriptions={s.name: s for s in self.subscriptions.values() if s.stage in here},
+        )
 
 
 def load(path: Path = PATH) -> Pipeline:
@@ -91,11 +116,17 @@ def parse(raw: Any) -> Pipeline:
             topics={name: float(row["retention"]) for name, row in raw["topics"].items()},
             schedules={name: Schedule(name=name, **row) for name, row in raw["schedules"].items()},
             stages={name: Stage(name=name, **row) for name, row in raw["stages"].items()},
+            jobs={name: Job(name=name, **row) for name, row in raw["jobs"].items()},
             subscriptions={name: Subscription(name=name, **row) for name, row in raw["subscriptions"].items()},
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise Misconfigured(f"pipeline.yaml does not have the agreed form: {error}") from None
-    problems = [*_bad_timings(pipeline), *_bad_subscriptions(pipeline), *_bad_names(pipeline)]
+    problems = [
+        *_bad_timings(pipeline),
+        *_bad_subscriptions(pipeline),
+        *_bad_names(pipeline),
+        *_bad_schedules(pipeline),
+    ]
     if problems:
         raise Misconfigured("pipeline.yaml: " + "; ".join(problems))
     return pipeline
@@ -129,19 +160,24 @@ def _bad_subscriptions(pipeline: Pipeline) -> list[str]:
 
 
 def _bad_names(pipeline: Pipeline) -> list[str]:
-    stages = pipeline.stages.values()
-    entries = [s.entry for s in stages if s.entry]
-    identities = [s.identity for s in stages]
+    entries = [s.entry for s in pipeline.stages.values() if s.entry]
+    identities = [s.identity for s in pipeline.stages.values()] + [j.identity for j in pipeline.jobs.values()]
     problems = []
     if len(set(entries)) != len(entries):
         problems.append("entry points must have different names: the framework keys them by bare name")
     if len(set(identities)) != len(identities):
-        problems.append("every stage has an identity of its own")
-    return problems + [
-        f"schedule {schedule.name}: the topic {schedule.topic!r} does not exist"
-        for schedule in pipeline.schedules.values()
-        if schedule.topic not in pipeline.topics
-    ]
+        problems.append("every stage and job has an identity of its own")
+    return problems
+
+
+def _bad_schedules(pipeline: Pipeline) -> list[str]:
+    problems = []
+    for schedule in pipeline.schedules.values():
+        if schedule.topic not in pipeline.topics:
+            problems.append(f"schedule {schedule.name}: the topic {schedule.topic!r} does not exist")
+        if schedule.timing and schedule.timing not in Timings.__slots__:
+            problems.append(f"schedule {schedule.name}: no timing is called {schedule.timing!r}")
+    return problems
 
 
 def _unique_keys(yaml: Any) -> Any:

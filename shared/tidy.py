@@ -20,13 +20,15 @@ Decide = Callable[[Prediction, datetime], Prediction | None]
 PAGE = 200  # objects per walk and tick
 _YOUNG = 2.0  # leases: younger objects may still be on their way into a document
 _STRAY_SECONDS = 30.0  # an upload's notification gets so long before the walk accepts the object itself
+_REMEMBERED = 0.5  # of the retention: an older object had its record, which expires on its own in the cloud
 
 
 def accept_strays(runtime: Runtime, now: datetime, log: Log) -> None:
     """An object without a prediction was announced by an event that got lost."""
     old = now - timedelta(seconds=max(_STRAY_SECONDS, runtime.settings.sweep_seconds))
+    too_old = now - timedelta(seconds=_REMEMBERED * runtime.settings.retention_seconds)
     for info in _walk(runtime, "uploads", runtime.settings.uploads_bucket, ""):
-        if info.create_time <= old and not _accepted(runtime, info):
+        if too_old < info.create_time <= old and not _accepted(runtime, info):
             log.warning("stray", object=info.name, generation=str(info.generation))
             accept(runtime, Uploaded(info.bucket, info.name, info.generation), log)
 

@@ -38,8 +38,8 @@ def timings_of(pipeline: Pipeline, settings: Settings) -> Timings:
 
 def routes_of(pipeline: Pipeline, settings: Settings, endpoints: Mapping[str, str]) -> list[Route]:
     """Raises `Misconfigured` for a bad filter or a stage without an endpoint."""
-    stages = {subscription.stage for subscription in pipeline.subscriptions.values()}
-    missing = sorted(stages - endpoints.keys())
+    pipeline = pipeline.local()
+    missing = sorted({subscription.stage for subscription in pipeline.subscriptions.values()} - endpoints.keys())
     if missing:
         raise Misconfigured(f"no endpoint is given for {', '.join(missing)}")
     timings = timings_of(pipeline, settings)

@@ -21,7 +21,7 @@ class Tick:
 
 
 def ticks_of(pipeline: Pipeline, timings: Timings) -> list[Tick]:
-    return [Tick(s.name, s.topic, getattr(timings, s.timing)) for s in pipeline.schedules.values()]
+    return [Tick(s.name, s.topic, getattr(timings, s.timing)) for s in pipeline.local().schedules.values()]
 
 
 async def run(tick: Tick, broker: Broker, log: Log) -> None:

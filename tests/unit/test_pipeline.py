@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from local.stack import FUNCTIONS
 from shared import pipeline
 from shared.errors import Misconfigured
 
@@ -30,6 +31,21 @@ def test_the_shipped_table_is_sound() -> None:
     assert all(s.dead_letter for s in table.subscriptions.values())
 
 
+def test_one_machine_has_no_part_that_only_the_cloud_has() -> None:
+    table = pipeline.load()
+    here = table.local()
+    assert table.stages.keys() - here.stages.keys() == {"prewarm"}
+    assert table.subscriptions.keys() - here.subscriptions.keys() == {"prewarm"}
+    assert here.schedules.keys() == {"sweep"}
+
+
+def test_the_table_the_folders_and_the_local_profile_have_the_same_functions() -> None:
+    table = pipeline.load()
+    folders = {path.parent.name for path in (pipeline.PATH.parent / "functions").glob("*/main.py")}
+    assert {s.name for s in table.stages.values() if s.runtime == "function"} == folders
+    assert {s.name for s in table.local().stages.values() if s.runtime == "function"} == set(FUNCTIONS)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "complaint"),
     [
@@ -43,7 +59,9 @@ def test_the_shipped_table_is_sound() -> None:
         (("subscriptions", "segment-stable-bulk", "ack_deadline"), "someday", "'someday'"),
         (("stages", "settle", "entry"), "on_upload", "different names"),
         (("stages", "settle", "identity"), "accept", "identity of its own"),
+        (("jobs", "train", "identity"), "segment", "identity of its own"),
         (("schedules", "sweep", "topic"), "nowhere", "schedule sweep"),
+        (("schedules", "sweep", "timing"), "someday", "schedule sweep: no timing"),
         (("stages", "accept", "colour"), "red", "agreed form"),
         (("topics",), None, "agreed form"),
     ],

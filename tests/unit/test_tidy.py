@@ -64,6 +64,16 @@ def test_uploads_with_an_outcome_or_a_tombstone_are_no_strays(domain: World) -> 
     assert domain.get(prediction.id).state is State.CANCELLED
 
 
+def test_an_object_that_outlived_its_record_is_not_accepted_again(domain: World) -> None:
+    prediction = domain.queued()
+    domain.wait(domain.settings.retention_seconds)
+    domain.documents.delete(prediction.path)  # as Firestore does by itself once the record has expired
+    domain.queue.messages.clear()
+    strays(domain)
+    assert domain.runtime.store.get(prediction.id) is None
+    assert domain.queue.messages == []
+
+
 def test_a_second_generation_of_an_announced_object_is_a_stray_of_its_own(domain: World) -> None:
     made = domain.queued()
     name = "p" + "c" * 25

@@ -1,0 +1,100 @@
+"""What Terraform would make of the table: valid, exactly as wide open as agreed, and nothing left to do afterwards."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deploy.terraform.checks import CHECKS, Check, of
+from tests.deploy.terraform.conftest import PRODUCT
+from tests.deploy.terraform.offline import ROOT, Resource, Workspace
+
+
+def test_it_is_formatted(fresh: Workspace) -> None:
+    ran = subprocess.run(
+        ("terraform", "fmt", "-check", "-recursive", "-list=true", ROOT / "terraform"),
+        env=dict(fresh.environment), capture_output=True, text=True,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout) == (0, "")
+
+
+def test_it_is_valid(fresh: Workspace) -> None:
+    assert json.loads(fresh.done("validate", "-json"))["valid"]
+
+
+def test_its_own_tests_pass(fresh: Workspace) -> None:
+    assert " 0 failed" in fresh.done("test")
+
+
+def test_it_needs_one_provider_and_guesses_no_times() -> None:
+    text = "\n".join(path.read_text("utf-8") for path in (ROOT / "terraform").rglob("*.tf"))
+    assert re.findall(r'required_providers \{\s*(\w+) = \{\s*source\s*=\s*"(.+)"', text) == [
+        ("google", "hashicorp/google")
+    ]
+    assert set(re.findall(r'^(?:resource|data) "([a-z]+)_', text, re.M)) == {"google"}
+
+
+def test_every_example_is_planned_here(smallest: list[Resource], product: list[Resource]) -> None:
+    assert {path.name for path in (ROOT / "terraform/examples").iterdir()} == {"smallest.tfvars", "product.tfvars"}
+    assert 100 < len(smallest) < len(product)
+
+
+def test_without_a_domain_nothing_costs_while_it_is_idle(smallest: list[Resource]) -> None:
+    assert [one.address for one in smallest if one.type.startswith("google_compute")] == []
+    assert [one.values["schedule"] for one in of(smallest, "cloud_scheduler_job") if not one.values["paused"]] == [
+        "* * * * *"
+    ]
+
+
+def test_a_second_plan_changes_nothing(applied: Workspace) -> None:
+    assert applied.terraform("plan", "-input=false", "-detailed-exitcode", PRODUCT).returncode == 0
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_plan_is_sound(product: list[Resource], check: Check) -> None:
+    assert list(check(product)) == []
+
+
+def test_the_state_holds_no_key(product: list[Resource]) -> None:
+    assert of(product, "service_account_key", "secret_manager_secret_version") == []
+
+
+def test_what_the_rollout_owns_is_left_as_it_is_found(applied: Workspace, tmp_path: Path) -> None:
+    def rolled_out(service: dict[str, Any]) -> None:
+        template = service["template"][0]
+        template["containers"][0]["image"] = "europe-west4-docker.pkg.dev/my-maskline/containers/segment@sha256:1234"
+        template["revision"], template["labels"] = "segment-1234", {"commit": "1234"}
+        service["traffic"] = [
+            {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": "segment-0", "percent": 95, "tag": None},
+            {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": "segment-1", "percent": 5, "tag": "canary"},
+        ]
+        unset = dict.fromkeys(("manual_instance_count", "max_instance_count", "scaling_mode"))
+        service["scaling"] = [{"min_instance_count": 1, **unset}]
+        service["client"], service["client_version"] = "cloud-run", "1"
+
+    assert _plan_after(applied, tmp_path / "copy", rolled_out) == 0
+
+
+def test_anything_else_that_drifted_is_put_back(applied: Workspace, tmp_path: Path) -> None:
+    def drifted(service: dict[str, Any]) -> None:
+        service["template"][0]["containers"][0]["env"].pop()
+
+    assert _plan_after(applied, tmp_path / "copy", drifted) == 2
+
+
+def _plan_after(applied: Workspace, folder: Path, change: Any) -> int:
+    """Exit status of a plan after somebody else changed the GPU service: 0 nothing to do, 2 changes."""
+    copy = applied.copy(folder)
+    file = folder / "terraform/terraform.tfstate"
+    state = json.loads(file.read_text())
+    (service,) = (one for one in state["resources"] if one["type"] == "google_cloud_run_v2_service")
+    change(service["instances"][0]["attributes"])
+    file.write_text(json.dumps(state))
+    ran = copy.terraform("plan", "-input=false", "-refresh=false", "-detailed-exitcode", PRODUCT)
+    assert ran.returncode != 1, ran.stderr
+    return ran.returncode
