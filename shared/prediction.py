@@ -142,12 +142,12 @@ def path_of(prediction_id: str) -> str:
 
 
 def to_data(prediction: Prediction) -> dict[str, Any]:
-    return {_camel(f.name): _plain(getattr(prediction, f.name)) for f in fields(prediction)}
+    return {key: _plain(getattr(prediction, name)) for name, key in _KEYS}
 
 
 def from_data(data: Mapping[str, Any]) -> Prediction:
     """Unknown fields are ignored, missing ones take their defaults: older and newer writers may coexist."""
-    known = {f.name: data[_camel(f.name)] for f in fields(Prediction) if _camel(f.name) in data}
+    known = {name: data[key] for name, key in _KEYS if key in data}
     known["state"] = State(known["state"])
     known["phase"] = Phase(known["phase"])
     known["lane"] = Lane(known.get("lane", Lane.INTERACTIVE))
@@ -166,3 +166,6 @@ def _plain(value: Any) -> Any:
 def _camel(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(word.capitalize() for word in tail)
+
+
+_KEYS = tuple((one.name, _camel(one.name)) for one in fields(Prediction))  # field → what it is called in the document
