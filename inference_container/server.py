@@ -21,7 +21,7 @@ from shared.logs import Log
 from shared.settings import Settings
 
 GRACE = 8  # s from SIGTERM until open requests are cut off
-_LOCAL_THREADS = 4  # one writer at a time: with 32 threads, waiting for turns cost more CPU than the work (3.0 : 2.5 ms)
+_LOCAL_THREADS = 4  # they take one writer at a time: 32 threads cost more CPU in waiting for turns than in work
 
 
 def serve(
