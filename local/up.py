@@ -15,7 +15,7 @@ from pathlib import Path
 
 from inference_container.manifest import STARTER, Manifest, check_files
 from local import child, devtoken, stack
-from local.runfiles import Process, owned, write_stack
+from local.runfiles import Process, log_file, owned, write_stack
 from local.serving import bind
 from local.supervisor import Supervisor
 from shared.logs import Log
@@ -75,8 +75,10 @@ def _log(run: Path, level: str) -> Iterator[Log]:
 def _serve(supervisor: Supervisor, settings: Settings, samples: bool) -> None:
     """The sample photos are drawn, and sent on the first start, beside the stack."""
     command = child.command((sys.executable, "-m", "local.welcome", *(["--send"] if samples else [])))
-    nowhere = subprocess.DEVNULL
-    welcome = subprocess.Popen(command, env=settings.environment(), stdin=nowhere, stdout=nowhere, stderr=nowhere)
+    with log_file(settings.data / "run" / "logs", "welcome").open("ab") as log:
+        welcome = subprocess.Popen(
+            command, env=settings.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
     try:
         supervisor.watch()
     finally:
