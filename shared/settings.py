@@ -21,7 +21,7 @@ EMULATOR_VARIABLES = (
     "STORAGE_EMULATOR_HOST",
     "FIREBASE_AUTH_EMULATOR_HOST",
 )
-_BATCHES = 4  # inside one instance: one on the device, one ready for it, two being fetched or decoded
+_BATCHES = 6  # in one instance: on the device, ready for it, two being fetched or decoded, two being claimed or stored
 
 
 @dataclass(frozen=True, slots=True)

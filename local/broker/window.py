@@ -1,4 +1,4 @@
-"""How many pushes a subscription may have in flight: slow start, then additive growth, like TCP's window. Pure.
+"""How many pushes a subscription may have in flight: slow start, then slower growth, as TCP's window. Pure.
 
 A refusal (429) says "a little less"; any other failure says "something is wrong". At the floor the subscription
 pauses between probes, so that an endpoint that is down does not use up the attempts of every waiting message.
@@ -7,6 +7,7 @@ pauses between probes, so that an endpoint that is down does not use up the atte
 from __future__ import annotations
 
 FIRST = 4  # pushes in flight before anything is known
+GROWTH = 1 / 8  # per success beyond the threshold: a refusal costs little here, an idle network costs photos
 BUSY_FACTOR, FAILURE_FACTOR = 0.8, 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # s between probes of an endpoint that is down
 
@@ -26,7 +27,7 @@ class Window:
     def succeeded(self) -> None:
         self._pause = 0.0
         self.paused_until = 0.0
-        step = 1.0 if self.size < self.threshold else 1.0 / self.size
+        step = 1.0 if self.size < self.threshold else max(1.0 / self.size, GROWTH)
         self.size = min(self.size + step, float(self.most))
 
     def failed(self, stamp: int, now: float, busy: bool) -> None:

@@ -50,12 +50,21 @@ def test_one_bad_moment_cuts_once() -> None:
     assert window.room(0, 0.0) == 50
 
 
-def test_after_a_cut_it_grows_by_one_per_round() -> None:
+def test_after_a_cut_it_grows_by_an_eighth_per_round() -> None:
     window = grown(1000, 96)
     window.failed(0, 0.0, busy=False)
-    for _ in range(50):
+    for _ in range(48):
         window.succeeded()
-    assert window.room(0, 0.0) in (50, 51)
+    assert window.room(0, 0.0) == 56
+
+
+def test_a_small_window_grows_by_one_per_round() -> None:
+    window = grown(1000, 4)
+    window.failed(0, 0.0, busy=False)
+    size = window.room(0, 0.0)
+    for _ in range(size + 1):
+        window.succeeded()
+    assert window.room(0, 0.0) == size + 1
 
 
 def test_an_endpoint_that_is_down_is_only_probed() -> None:

@@ -47,24 +47,26 @@ class LocalDocuments:
 
     def create(self, path: str, data: Data) -> Document:
         check_path(path, "document")
-        row = (path, path.rpartition("/")[0], _new_version(), (now := self._now()), now, values.encode(data))
+        version, now = _new_version(), self._now()
+        row = (path, path.rpartition("/")[0], version, now, now, values.encode(data))
         with self._database.write() as connection:
             insert = "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
             if connection.execute(insert, row).rowcount == 0:
                 raise AlreadyExists("the document exists already")
-        return self._document(row)
+        return self._written(path, data, version, now, now)
 
     def replace(self, path: str, data: Data, version: str) -> Document:
         check_path(path, "document")
-        text = values.encode(data)
+        text, newer = values.encode(data), _new_version()
+        update = (
+            "UPDATE documents SET version = ?, update_time = ?, data = ? WHERE path = ? AND version = ?"
+            " RETURNING create_time, update_time"
+        )
         with self._database.write() as connection:
-            update = (
-                "UPDATE documents SET version = ?, update_time = ?, data = ? WHERE path = ? AND version = ? RETURNING *"
-            )
-            row = connection.execute(update, (_new_version(), self._now(), text, path, _stored(version))).fetchone()
+            row = connection.execute(update, (newer, self._now(), text, path, _stored(version))).fetchone()
             if row is None:
                 raise Conflict("the document has changed since it was read")
-        return self._document(row)
+        return self._written(path, data, newer, *row)
 
     def delete(self, path: str, version: str | None = None) -> None:
         check_path(path, "document")
@@ -102,6 +104,11 @@ class LocalDocuments:
             clock, self._clock = self._clock, None
             if clock is not None:
                 clock.close()
+
+    def _written(self, path: str, data: Data, version: int, created: int, updated: int) -> Document:
+        """As `_document`, without reading back what was just written."""
+        times = [to_datetime(moment) for moment in (created, updated, self._now())]
+        return Document(path, dict(data), str(version), *times)
 
     def _document(self, row: sqlite3.Row | tuple[Any, ...]) -> Document:
         path, _, version, created, updated, text = row

@@ -77,7 +77,7 @@ UNSOUND = [
     ),
     (
         "inference.tf",
-        "4 * var.max_batch",
+        "6 * var.max_batch",
         "8 * var.max_batch",
         "module.segment.google_cloud_run_v2_service.this gets another number of requests than an instance takes",
     ),
