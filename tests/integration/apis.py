@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from local import devtoken
+from shared.adapters.google.documents import FirestoreDocuments
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
 from shared.adapters.local.services import LocalServices
@@ -37,7 +38,7 @@ class Backend:
     """What the tests look at and change behind the API's back."""
 
     settings: Settings
-    documents: LocalDocuments
+    documents: LocalDocuments | FirestoreDocuments
     objects: LocalObjects
     logged: list[str]
 

@@ -60,6 +60,14 @@ def test_the_plan_is_sound(product: list[Resource], check: Check) -> None:
     assert list(check(product)) == []
 
 
+def test_the_rules_that_are_released_are_those_that_are_tested(product: list[Resource]) -> None:
+    """`tests/deploy/rules` asks them on the emulator."""
+    [ruleset], [release] = of(product, "firebaserules_ruleset"), of(product, "firebaserules_release")
+    [file] = ruleset.values["source"][0]["files"]
+    assert file["content"] == (ROOT / "firestore.rules").read_text("utf-8")
+    assert release.values["name"] == "cloud.firestore"
+
+
 def test_the_state_holds_no_key(product: list[Resource]) -> None:
     assert of(product, "service_account_key", "secret_manager_secret_version") == []
 
