@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 Data = dict[str, Any]  # JSON values and timezone-aware datetimes
 Operator = Literal["==", "<", "<=", ">", ">=", "in"]
 Where = tuple[str, Operator, Any]  # dotted field path, operator, value
+Method = Literal["GET", "PUT", "POST"]  # of a signed URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class ObjectInfo:
 class SignedRequest:
     """What a client must send: `method url` with exactly these headers."""
 
-    method: Literal["GET", "PUT"]
+    method: Method
     url: str
     headers: Mapping[str, str]
 
@@ -114,14 +115,15 @@ class Objects(Protocol):
 
     def sign(
         self,
-        method: Literal["GET", "PUT"],
+        method: Method,
         bucket: str,
         name: str,
         expires: datetime,
         content_type: str = "",
         max_bytes: int = 0,
     ) -> SignedRequest:
-        """A URL that does exactly this until `expires`. PUT binds content type and size, creates only."""
+        """A URL that does exactly this until `expires`. PUT binds content type and size, creates only; so does POST,
+        whose answer's `Location` is then good for a resumable upload."""
 
 
 class Topics(Protocol):

@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse, Response
 
 from local.objects.hashes import Hashes, hashes_of_headers
 from local.objects.intake import Chunks, opened, pour
+from local.objects.media import headers_of
+from local.objects.metrics import Way
 from local.objects.ranges import Piece, piece_of
 from local.objects.service import Service
 from local.objects.upload import Upload
@@ -26,23 +28,25 @@ async def start(service: Service, upload: Upload, request: Request) -> Response:
     return Response(headers={"location": str(url), "x-guploader-uploadid": key})
 
 
-async def carry_on(service: Service, key: str, request: Request) -> Response:
+async def carry_on(service: Service, key: str, request: Request, way: Way) -> Response:
     """A piece, or the question how far the upload got: 308 with the range that is there, 200 when it is an object."""
     piece = piece_of(request.headers.get("content-range", ""))
     with service.sessions.held(key):
         upload = await in_thread(service.sessions.find, key)
         size = await in_thread(service.sessions.size, key)
         if size is None:
-            return _ended(await in_thread(service.sessions.outcome, key, upload))
+            return _ended(await in_thread(service.sessions.outcome, key, upload), way)
+        if piece.total is not None:
+            upload.check_size(piece.total)
         body = piece.start is not None and piece.start <= size
         if body:
-            size = await _append(service, key, piece, size, request.stream())
+            size = await _append(service, key, piece, size, _bounded(upload, piece, request.stream()))
         if not piece.ends_at(size, body):
             return _so_far(size)
         sent = hashes_of_headers(request.headers.getlist("x-goog-hash"), "")
         entry = await in_thread(service.sessions.finish, key, _with(upload, sent))
-        service.stored("api", entry)
-        return _ended(entry)
+        service.stored(way, entry)
+        return _ended(entry, way)
 
 
 async def cancel(service: Service, key: str) -> Response:
@@ -61,6 +65,15 @@ async def _append(service: Service, key: str, piece: Piece, size: int, body: Chu
         await pour(_without(size - piece.start, wanted), partial(write_all, file.fileno()))
         await in_thread(_sync, file.fileno())
         return os.fstat(file.fileno()).st_size
+
+
+async def _bounded(upload: Upload, piece: Piece, chunks: Chunks) -> Chunks:
+    """Ends with `TooLarge` where the upload would outgrow what it may have."""
+    size = piece.start or 0
+    async for chunk in chunks:
+        size += len(chunk)
+        upload.check_most(size)
+        yield chunk
 
 
 async def _at_most(count: int, chunks: Chunks) -> Chunks:
@@ -91,5 +104,6 @@ def _so_far(size: int) -> Response:
     return Response(status_code=308, headers={"range": f"bytes=0-{size - 1}"} if size else {})
 
 
-def _ended(entry: Entry) -> Response:
-    return JSONResponse(object_resource(entry))
+def _ended(entry: Entry, way: Way) -> Response:
+    """As an upload in one piece is answered on that way."""
+    return Response(headers=headers_of(entry)) if way == "signed" else JSONResponse(object_resource(entry))

@@ -20,7 +20,12 @@ def handlers(service: Service, segments: list[str]) -> Mapping[str, Handler]:
     """By method. Raises `NotFound`."""
     match segments:
         case ["storage", "upload", bucket, name]:
-            return {"PUT": partial(signed.put, service, bucket, name), "OPTIONS": signed.preflight}
+            return {
+                "PUT": partial(signed.put, service, bucket, name),
+                "POST": partial(signed.start, service, bucket, name),
+                "DELETE": partial(signed.cancel, service),
+                "OPTIONS": signed.preflight,
+            }
         case ["storage", "download", bucket, name]:
             return {"GET": partial(signed.get, service, bucket, name), "OPTIONS": signed.preflight}
         case ["storage", "v1", "b"]:

@@ -67,6 +67,7 @@ class Sessions:
     def finish(self, key: str, upload: Upload) -> Entry:
         with self.part(key).open("rb") as file, storage_errors():
             size, checksums = checksums_of(file.fileno())
+            upload.check_size(size)
             os.fsync(file.fileno())
         return keep(self._objects, self._objects.blobs.publish(self.part(key), size, checksums), upload)
 
@@ -101,4 +102,5 @@ class Sessions:
 
 
 def _upload(data: dict[str, Any]) -> Upload:
-    return Upload(Description(**data["about"]), Preconditions(**data["conditions"]), Hashes(**data["hashes"]))
+    about, conditions, hashes = (data.pop(name) for name in ("about", "conditions", "hashes"))
+    return Upload(Description(**about), Preconditions(**conditions), Hashes(**hashes), **data)

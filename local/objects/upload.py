@@ -22,9 +22,12 @@ class Upload:
     least: int = 0
     most: int = 0
 
-    def check_size(self, size: int) -> None:
+    def check_most(self, size: int) -> None:
         if self.most and size > self.most:
             raise TooLarge(f"at most {self.most} bytes may be uploaded here")
+
+    def check_size(self, size: int) -> None:
+        self.check_most(size)
         if size < self.least:
             raise Malformed(f"at least {self.least} bytes must be uploaded here")
 

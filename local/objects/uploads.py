@@ -35,7 +35,7 @@ async def post(service: Service, bucket: str, request: Request) -> Response:
 
 
 async def put(service: Service, request: Request) -> Response:
-    return await resumable.carry_on(service, request.query_params.get("upload_id", ""), request)
+    return await resumable.carry_on(service, request.query_params.get("upload_id", ""), request, "api")
 
 
 async def delete(service: Service, request: Request) -> Response:

@@ -17,9 +17,10 @@ from shared.api.announcement import Announcement, draft, read_announcement
 from shared.api.errors import InvalidFields
 from shared.api.routing import Call
 from shared.api.service import Service, answer, json_object
-from shared.api.view import prediction_view, timestamp
+from shared.api.threads import side_by_side
+from shared.api.view import prediction_view, prediction_views, timestamp
 from shared.errors import AlreadyExists, Conflict
-from shared.ports import Where
+from shared.ports import Method, Where
 from shared.prediction import COLLECTION, Prediction, State, from_data
 from shared.store import Snapshot
 
@@ -55,7 +56,7 @@ def _asked_before(service: Service, drafted: Prediction) -> Prediction:
 
 
 def _announced(service: Service, prediction: Prediction, wanted: Announcement) -> dict[str, Any]:
-    """With an upload URL while the photo is still to come."""
+    """With upload URLs while the photo is still to come."""
     view = {
         "id": prediction.id,
         "state": prediction.state.value,
@@ -65,17 +66,21 @@ def _announced(service: Service, prediction: Prediction, wanted: Announcement) -
     }
     if prediction.state is not State.AWAITING_UPLOAD:
         return view
+    return view | _upload(service, prediction, wanted)
+
+
+def _upload(service: Service, prediction: Prediction, wanted: Announcement) -> dict[str, Any]:
     lasts = timedelta(seconds=service.runtime.settings.upload_seconds)
     expires = min(datetime.now(UTC) + lasts, prediction.deadline)
-    signed = service.runtime.objects.sign(
-        "PUT", prediction.bucket, prediction.object, expires, wanted.content_type, wanted.most_bytes
-    )
-    upload = {
-        "uploadUrl": signed.url,
-        "uploadHeaders": dict(signed.headers),
+    bound = (prediction.bucket, prediction.object, expires, wanted.content_type, wanted.most_bytes)
+    methods: tuple[Method, ...] = ("PUT", "POST")
+    whole, resumable = side_by_side(lambda method: service.runtime.objects.sign(method, *bound), methods)
+    return {
+        "uploadUrl": whole.url,
+        "uploadHeaders": dict(whole.headers),
+        "resumableUploadUrl": resumable.url,
         "uploadExpireTime": timestamp(expires),
     }
-    return view | upload
 
 
 def get(service: Service, call: Call) -> Response:
@@ -94,7 +99,7 @@ def list_predictions(service: Service, call: Call) -> Response:
         where.append(("state", "==", state))
     documents = service.runtime.documents.query(COLLECTION, where, [("createTime", "desc")], size + 1, after)
     page = documents[:size]
-    shown = [prediction_view(service, from_data(one.data), one.update_time) for one in page]
+    shown = prediction_views(service, [(from_data(one.data), one.update_time) for one in page])
     token = _page_token(page[-1].data["createTime"], page[-1].id, state) if len(documents) > size else ""
     return answer({"predictions": shown} | ({"nextPageToken": token} if token else {}))
 

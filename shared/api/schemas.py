@@ -18,6 +18,11 @@ _FLAG: Schema = {"type": "boolean"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _URL: Schema = {"type": "string", "format": "uri"}
 _SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_RESUMABLE = (
+    "For a photo in pieces: POST there with uploadHeaders and `x-goog-resumable: start`, no body. PUT the pieces, "
+    "with Content-Range and multiples of 256 KiB but for the last, to the Location that it answers with. 308 asks for "
+    "more, and its Range says what is there; after a break `Content-Range: bytes */SIZE` asks how far it got."
+)
 _TIMINGS = ("queued", "coldStart", "fetch", "decode", "batchWait", "forward", "encode", "store", "total")
 
 
@@ -76,6 +81,7 @@ def _announced() -> Schema:
         state=_one_of(State),
         uploadUrl=_URL | {"description": "PUT the photo there; only while it is awaited."},
         uploadHeaders=headers,
+        resumableUploadUrl=_URL | {"description": _RESUMABLE},
         uploadExpireTime=_TIME,
         documentPath=_TEXT | {"description": "The document to listen to."},
         deadline=_TIME,
@@ -105,7 +111,7 @@ def _prediction() -> Schema:
 
 
 def _result() -> Schema:
-    mask = _URL | {"description": "A PNG whose pixels are class ids; valid for 15 minutes, as the others are."}
+    mask = _URL | {"description": "A PNG whose pixels are class ids; valid for at least 15 minutes, as the others are."}
     return _object(
         ("maskUrl", "width", "height", "sha256", "classes"),
         maskUrl=mask,

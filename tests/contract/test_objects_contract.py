@@ -216,6 +216,13 @@ def test_a_signed_put_says_what_must_be_sent(objects: Objects) -> None:
     }
 
 
+def test_a_signed_post_binds_the_same_and_starts_a_resumable_upload(objects: Objects) -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=5)
+    whole, resumable = (objects.sign(method, "uploads", "a", soon, "image/jpeg", 1000) for method in ("PUT", "POST"))
+    assert resumable.method == "POST"
+    assert resumable.headers == {**whole.headers, "x-goog-resumable": "start"}
+
+
 def test_signatures_differ_by_everything_they_bind(objects: Objects) -> None:
     soon = datetime.now(UTC) + timedelta(minutes=5)
     urls = {
@@ -225,5 +232,6 @@ def test_signatures_differ_by_everything_they_bind(objects: Objects) -> None:
         objects.sign("PUT", "uploads", "a", soon + timedelta(seconds=60), "image/jpeg", 1000).url,
         objects.sign("PUT", "uploads", "a", soon, "image/png", 1000).url,
         objects.sign("GET", "uploads", "a", soon).url,
+        objects.sign("POST", "uploads", "a", soon, "image/jpeg", 1000).url,
     }
-    assert len(urls) == 6
+    assert len(urls) == 7

@@ -56,6 +56,31 @@ def test_a_photo_becomes_a_mask_of_its_own_size(running: Stack) -> None:
     assert done["timings"].keys() >= {"queued", "fetch", "decode", "batchWait", "forward", "encode", "store", "total"}
 
 
+def test_a_photo_sent_in_pieces_over_a_connection_that_breaks(running: Stack) -> None:
+    client, data, piece = running.user("ada"), photo("chelsea", (3000, 2000)), 256 << 10
+    made = client.create("image/jpeg", len(data), str(uuid.uuid4()))
+    start = {**made["uploadHeaders"], "x-goog-resumable": "start"}
+    session = httpx.post(made["resumableUploadUrl"], headers=start, timeout=30).headers["location"]
+    first = {"content-range": f"bytes 0-{piece - 1}/{len(data)}"}
+    assert httpx.put(session, content=data[:piece], headers=first, timeout=30).status_code == 308
+
+    def breaks() -> Iterator[bytes]:
+        yield data[piece : piece + 1000]
+        raise ConnectionError("the train went into a tunnel")
+
+    rest = {"content-range": f"bytes {piece}-{len(data) - 1}/{len(data)}"}
+    with pytest.raises(ConnectionError):
+        httpx.put(session, content=breaks(), headers={**rest, "content-length": str(len(data) - piece)}, timeout=30)
+    ask = {"content-range": f"bytes */{len(data)}"}
+    heard = wait_for(lambda: httpx.put(session, headers=ask, timeout=30).headers.get("range"), "the end of the request")
+    had = int(heard.rpartition("-")[2]) + 1
+    assert piece <= had <= piece + 1000
+    rest = {"content-range": f"bytes {had}-{len(data) - 1}/{len(data)}"}
+    assert httpx.put(session, content=data[had:], headers=rest, timeout=30).status_code == 200
+    done = client.wait(made["id"])
+    assert (done["state"], done["input"]["sha256"]) == ("SUCCEEDED", hashlib.sha256(data).hexdigest())
+
+
 def test_a_photo_taken_sideways_gets_an_upright_mask(running: Stack) -> None:
     done = running.user("ada").wait(send(running, "ada", sideways()))
     assert (done["result"]["width"], done["result"]["height"]) == (300, 451)

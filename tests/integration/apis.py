@@ -94,10 +94,12 @@ def backend(data: Path, **settings: Any) -> Backend:
 
 
 @asynccontextmanager
-async def caller(stack: Backend, user: str = "") -> AsyncIterator[httpx.AsyncClient]:
-    """A client that signs in as `user`, or not at all."""
+async def caller(
+    stack: Backend, user: str = "", application: Starlette | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that signs in as `user`, or not at all; of another `application` than the stack's own, if given."""
     headers = {"authorization": f"Bearer {devtoken.issue(stack.settings, user)}"} if user else {}
-    transport = httpx.ASGITransport(stack.application())
+    transport = httpx.ASGITransport(application or stack.application())
     async with httpx.AsyncClient(transport=transport, base_url="http://maskline.test", headers=headers) as client:
         yield client
 

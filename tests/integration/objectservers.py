@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 
 from shared.adapters.local.objects import LocalObjects
 from shared.errors import NotFound
-from shared.ports import SignedRequest
+from shared.ports import Method, SignedRequest
 from tests.integration.containers import PATIENCE, free_port, wait_for
 
 
@@ -37,14 +37,14 @@ class ObjectServer:
     def sign(
         self,
         name: str,
-        method: Literal["GET", "PUT"] = "PUT",
+        method: Method = "PUT",
         content_type: str = "image/jpeg",
         max_bytes: int = 1000,
         seconds: float = 300,
         bucket: str = "uploads",
     ) -> SignedRequest:
         expires = datetime.now(UTC) + timedelta(seconds=seconds)
-        bound = (content_type, max_bytes) if method == "PUT" else ("", 0)
+        bound = ("", 0) if method == "GET" else (content_type, max_bytes)
         return self.objects.sign(method, bucket, name, expires, *bound)
 
     def exists(self, name: str, bucket: str = "uploads") -> bool:

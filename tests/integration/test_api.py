@@ -46,6 +46,8 @@ def test_an_announced_photo_gets_an_upload_url_that_allows_exactly_it(stack: Bac
             assert f"users%2Fada%2F{made['id']}" in made["uploadUrl"]
             assert made["uploadHeaders"]["content-type"] == "image/jpeg"
             assert made["uploadHeaders"]["x-goog-content-length-range"] == "1,1000"
+            assert f"users%2Fada%2F{made['id']}" in made["resumableUploadUrl"]
+            assert made["resumableUploadUrl"] != made["uploadUrl"]
             assert (stored.owner_uid, stored.object) == ("ada", f"users/ada/{made['id']}")
             assert stored.deadline - stored.create_time == timedelta(seconds=stack.settings.bulk_deadline_seconds)
             shown = (await ada.get(f"/v1/predictions/{made['id']}")).json()

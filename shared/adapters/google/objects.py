@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
 from shared.errors import AlreadyExists, Conflict, Malformed, NotFound
 from shared.paths import check_name
-from shared.ports import ObjectInfo, SignedRequest
+from shared.ports import Method, ObjectInfo, SignedRequest
 
 SERVICE = "Cloud Storage"
 _CONNECTIONS = 64  # kept open; requests' own 10 are fewer than the threads of an inference instance
 _ONE = {"retry": None, "timeout": TIMEOUT}  # how every request is made: `retried` repeats it
 
-Sign = Callable[[Literal["GET", "PUT"], str, str, datetime, str, int], SignedRequest]
+Sign = Callable[[Method, str, str, datetime, str, int], SignedRequest]
 
 
 class CloudStorageObjects:
@@ -95,7 +95,7 @@ class CloudStorageObjects:
 
     def sign(
         self,
-        method: Literal["GET", "PUT"],
+        method: Method,
         bucket: str,
         name: str,
         expires: datetime,

@@ -1,6 +1,7 @@
 """Signed URLs without a key file: V4, with IAM's signBlob as the hand that signs.
 
-One call to IAM for each URL. The identity needs `roles/iam.serviceAccountTokenCreator` on itself.
+One call to IAM for each URL, but for those to read: these are remembered while they are good. The identity needs
+`roles/iam.serviceAccountTokenCreator` on itself.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from functools import lru_cache, partial
+from typing import Any
 
 from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
 from shared.errors import Misconfigured
-from shared.ports import SignedRequest
+from shared.ports import Method, SignedRequest
 
 SERVICE = "IAM Service Account Credentials"
 _IAM = "https://iamcredentials.googleapis.com"
+_REMEMBERED = 4096  # URLs
+_CONNECTIONS = 16  # kept open to IAM; an API signs from that many threads
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -39,20 +43,23 @@ class IamSigning:
         self._credentials = credentials
         self._url = url
         self._signer = Lazily(self._make_signer)
+        self._to_read = lru_cache(_REMEMBERED)(partial(self._sign, "GET"))
 
     def __call__(
-        self,
-        method: Literal["GET", "PUT"],
-        bucket: str,
-        name: str,
-        expires: datetime,
-        content_type: str,
-        max_bytes: int,
+        self, method: Method, bucket: str, name: str, expires: datetime, content_type: str, max_bytes: int
+    ) -> SignedRequest:
+        """Whoever asks for the same object and the same end again gets the same URL to read it."""
+        if method == "GET":
+            return self._to_read(bucket, name, expires)
+        return self._sign(method, bucket, name, expires, content_type, max_bytes)
+
+    def _sign(
+        self, method: Method, bucket: str, name: str, expires: datetime, content_type: str = "", max_bytes: int = 0
     ) -> SignedRequest:
         from google.auth.credentials import AnonymousCredentials
         from google.cloud.storage import Client
 
-        headers = _bound_headers(content_type, max_bytes) if method == "PUT" else {}
+        headers = {} if method == "GET" else _bound_headers(method, content_type, max_bytes)
         blob = Client("-", AnonymousCredentials()).bucket(bucket).blob(name)
         url = blob.generate_signed_url(
             version="v4", method=method, expiration=expires, headers=dict(headers), credentials=self._signed_by()
@@ -68,6 +75,7 @@ class IamSigning:
 
     def _make_signer(self) -> _Signer:
         from google.auth.transport.requests import AuthorizedSession
+        from requests.adapters import HTTPAdapter
 
         credentials = self._credentials()
         account = getattr(credentials, "service_account_email", "")
@@ -76,7 +84,9 @@ class IamSigning:
                 "only a service account can sign upload URLs: run as one, or"
                 " `gcloud auth application-default login --impersonate-service-account=ACCOUNT`"
             )
-        return _Signer(AuthorizedSession(credentials), self._url, account)
+        session = AuthorizedSession(credentials)
+        session.mount(self._url, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        return _Signer(session, self._url, account)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +111,13 @@ class _Signer:
         return base64.b64decode(answer.json()["signedBlob"])
 
 
-def _bound_headers(content_type: str, max_bytes: int) -> dict[str, str]:
+def _bound_headers(method: Method, content_type: str, max_bytes: int) -> dict[str, str]:
     """What an upload must send exactly so, because it is signed."""
     headers = {"x-goog-if-generation-match": "0"}  # creates only
     if content_type:
         headers["content-type"] = content_type
     if max_bytes:
         headers["x-goog-content-length-range"] = f"1,{max_bytes}"
+    if method == "POST":
+        headers["x-goog-resumable"] = "start"
     return headers

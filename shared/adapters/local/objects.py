@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from shared.adapters.local.blobs import Blob, BlobStore, crc32c_of, read_range, storage_errors
 from shared.adapters.local.catalog import Catalog
@@ -23,7 +22,7 @@ from shared.adapters.local.entries import (
 from shared.adapters.local.signing import Grant, Signer
 from shared.errors import Retryable
 from shared.paths import check_name
-from shared.ports import ObjectInfo, SignedRequest
+from shared.ports import Method, ObjectInfo, SignedRequest
 
 _RACES = 5  # a live object may be replaced between looking it up and opening it
 
@@ -37,7 +36,7 @@ class LocalObjects:
         self.catalog = Catalog(root / "objects.db", (uploads_bucket, results_bucket), notify=uploads_bucket)
         self.blobs = BlobStore(root / "objects")
         self.signer = Signer(root / "run" / "objects.key")
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
 
     def stat(self, bucket: str, name: str, generation: int | None = None) -> ObjectInfo:
         return self.catalog.find(bucket, name, generation).info
@@ -113,7 +112,7 @@ class LocalObjects:
 
     def sign(
         self,
-        method: Literal["GET", "PUT"],
+        method: Method,
         bucket: str,
         name: str,
         expires: datetime,
@@ -123,7 +122,7 @@ class LocalObjects:
         check_name(name)
         kind = checked_content_type(content_type) if content_type else ""
         grant = Grant(method, bucket, name, math.ceil(expires.timestamp()), kind, max_bytes)
-        return self.signer.sign(grant, self._base_url)
+        return self.signer.sign(grant, self.base_url)
 
     def sweep_orphans(self) -> int:
         """Delete the bytes that a crash left without an object. For the object server, when it starts."""

@@ -1,6 +1,6 @@
 """Signed URLs: who holds one may do exactly what it says until it expires. Knows no objects, only their names.
 
-    {base}/storage/upload/{bucket}/{name}?expires=…&type=…&max=…&signature=…      PUT
+    {base}/storage/upload/{bucket}/{name}?expires=…&type=…&max=…&signature=…      PUT, POST
     {base}/storage/download/{bucket}/{name}?expires=…&signature=…                 GET
 
 The signature is HMAC-SHA256 with a key that is made once per data folder and never leaves it.
@@ -16,14 +16,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import quote, urlencode
 
 from shared.adapters.local.blobs import storage_errors, sync_folder
 from shared.errors import Denied, Misconfigured
-from shared.ports import SignedRequest
+from shared.ports import Method, SignedRequest
 
-_ROUTES = {"PUT": "upload", "GET": "download"}
+_ROUTES = {"PUT": "upload", "POST": "upload", "GET": "download"}
 _KEY_BYTES = 32
 
 
@@ -31,7 +30,7 @@ _KEY_BYTES = 32
 class Grant:
     """What one URL allows. `expires` is in seconds since 1970; empty `content_type` and 0 bytes mean: not bound."""
 
-    method: Literal["GET", "PUT"]
+    method: Method
     bucket: str
     name: str
     expires: int
@@ -47,6 +46,8 @@ class Grant:
             headers["content-type"] = self.content_type
         if self.max_bytes:
             headers["x-goog-content-length-range"] = f"1,{self.max_bytes}"
+        if self.method == "POST":
+            headers["x-goog-resumable"] = "start"
         return headers
 
 
@@ -62,12 +63,11 @@ class Signer:
         if grant.max_bytes:
             query["max"] = str(grant.max_bytes)
         query["signature"] = self._signature(grant)
-        # The name is one segment: no slash, no dot segment that a proxy on the way could resolve.
-        path = f"/storage/{_ROUTES[grant.method]}/{quote(grant.bucket, safe='')}/{quote(grant.name, safe='')}"
+        path = path_of(grant.method, grant.bucket, grant.name)
         return SignedRequest(grant.method, f"{base_url}{path}?{urlencode(query)}", grant.headers())
 
     def verify(
-        self, method: Literal["GET", "PUT"], bucket: str, name: str, query: Mapping[str, str], now: float | None = None
+        self, method: Method, bucket: str, name: str, query: Mapping[str, str], now: float | None = None
     ) -> Grant:
         """Raises `Denied` unless this very grant was signed and is not over."""
         expires, most = _digits(query.get("expires", "")), _digits(query.get("max", "0"))
@@ -91,6 +91,11 @@ class Signer:
             if len(self._key) != _KEY_BYTES:
                 raise Misconfigured("the key for signed URLs is damaged: delete it to get a new one")
         return self._key
+
+
+def path_of(method: Method, bucket: str, name: str) -> str:
+    """The name is one segment: no slash, no dot segment that a proxy on the way could resolve."""
+    return f"/storage/{_ROUTES[method]}/{quote(bucket, safe='')}/{quote(name, safe='')}"
 
 
 def _read_or_create(path: Path) -> bytes:

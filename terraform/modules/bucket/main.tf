@@ -57,9 +57,13 @@ resource "google_storage_bucket" "this" {
   dynamic "cors" {
     for_each = length(var.origins) == 0 ? [] : [var.origins]
     content {
-      origin          = cors.value
-      method          = ["GET", "PUT"]
-      response_header = ["Content-Type", "x-goog-content-length-range", "x-goog-if-generation-match"]
+      origin = cors.value
+      method = ["GET", "POST", "PUT"]
+      # What a page may send, and read of the answer; the second line is what uploads in pieces need.
+      response_header = [
+        "Content-Type", "x-goog-content-length-range", "x-goog-if-generation-match",
+        "Content-Range", "Location", "Range", "x-goog-resumable",
+      ]
       max_age_seconds = 3600
     }
   }
