@@ -8,7 +8,8 @@ from functools import partial
 
 from cli.findings import Finding
 from shared import pipeline
-from shared.adapters.google.diagnosis import diagnose
+from shared.adapters.google.diagnosis import GPU_STEP, diagnose
+from shared.adapters.google.quotas import CloudRunQuotas
 from shared.adapters.google.topics import PubSubTopics
 from shared.errors import MasklineError
 from shared.events import SegmentRequested
@@ -18,14 +19,22 @@ from shared.runtime import Runtime, connect
 from shared.settings import Settings
 
 Probe = Callable[[], str]
+# Where Cloud Run has L4 GPUs; the last two by invitation. Terraform's `region` has the same list, by a test.
+L4_REGIONS = ("asia-southeast1", "europe-west1", "europe-west4", "us-east4", "us-central1", "asia-south1")
 _LOST = timedelta(seconds=60)  # an instance that was not heard of for so long is gone
 _UPGRADE = "deploy the container before the functions: readers of a new schema go first"
 
 
 def examine_cloud(settings: Settings) -> Iterator[Finding]:
-    runtime = connect(settings)
-    for name, probe in probes(runtime).items():
+    yield from examined(connect(settings), PubSubTopics(settings.project), CloudRunQuotas(settings.project))
+
+
+def examined(runtime: Runtime, topics: PubSubTopics, quotas: CloudRunQuotas) -> Iterator[Finding]:
+    settings = runtime.settings
+    for name, probe in probes(runtime, topics).items():
         yield finding(name, probe, settings.project)
+    yield region(settings.region)
+    yield gpus(settings, quotas)
     yield from _messages(runtime)
 
 
@@ -37,13 +46,13 @@ def finding(name: str, probe: Probe, project: str) -> Finding:
         return Finding(name, False, diagnosis.cause, diagnosis.step)
 
 
-def probes(runtime: Runtime) -> dict[str, Probe]:
+def probes(runtime: Runtime, topics: PubSubTopics) -> dict[str, Probe]:
     settings = runtime.settings
     return {
         "documents": partial(_documents, runtime),
         "uploads": partial(_bucket, runtime, settings.uploads_bucket),
         "results": partial(_bucket, runtime, settings.results_bucket),
-        "queue": partial(_topics, PubSubTopics(settings.project)),
+        "queue": partial(_topics, topics),
         "service": partial(_service, runtime),
     }
 
@@ -68,6 +77,28 @@ def _topics(topics: PubSubTopics) -> str:
 def _service(runtime: Runtime) -> str:
     shares = runtime.services.traffic("segment").shares
     return "traffic: " + ", ".join(f"{share.revision} {share.percent} %" for share in shares)
+
+
+def region(name: str) -> Finding:
+    if name in L4_REGIONS:
+        return Finding("region", True, f"Cloud Run has L4 GPUs in {name}")
+    step = f"set MASKLINE_REGION and Terraform's `region` to one of {', '.join(L4_REGIONS)}"
+    return Finding("region", False, f"Cloud Run has no L4 GPUs in {name}", step)
+
+
+def gpus(settings: Settings, quotas: CloudRunQuotas) -> Finding:
+    """Is there quota for as many instances as may be started?"""
+    try:
+        quota = quotas.l4_gpus(settings.region) or 0
+    except MasklineError as error:
+        diagnosis = diagnose(error, settings.project)
+        return Finding("gpus", False, diagnosis.cause, diagnosis.step)
+    if quota == 0:
+        return Finding("gpus", False, f"the quota for L4 GPUs in {settings.region} is 0: no instance starts", GPU_STEP)
+    if 0 < quota < settings.max_instances:  # -1: no limit
+        cause = f"the quota is {quota} L4 GPUs, but {settings.max_instances} instances may be started"
+        return Finding("gpus", False, cause, f"lower `gpu_quota` in Terraform to {quota}, or {GPU_STEP}")
+    return Finding("gpus", True, f"{'any number of' if quota < 0 else quota} L4 GPUs may be used in {settings.region}")
 
 
 def _messages(runtime: Runtime) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ locals {
   pubsub_agent = "serviceAccount:service-${local.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 
   apis = concat([
-    "artifactregistry", "cloudbuild", "cloudfunctions", "cloudscheduler", "firebaserules", "firestore", "iam",
-    "iamcredentials", "logging", "monitoring", "pubsub", "run",
+    "artifactregistry", "cloudbuild", "cloudfunctions", "cloudquotas", "cloudscheduler", "firebaserules", "firestore",
+    "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run",
     ],
     var.domain == "" ? [] : ["compute"],
     var.billing_account == "" ? [] : ["billingbudgets"],

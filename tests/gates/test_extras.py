@@ -24,7 +24,7 @@ RUNS_WITH = {
 OURS = {*RUNS_WITH, "deploy"}
 BROUGHT = {  # by those above
     *("flask", "cloudevents", "gunicorn", "starlette", "uvicorn"),  # functions-framework
-    *("google-api-core", "google-auth", "google-cloud-core", "grpcio", "requests"),  # Google's clients
+    *("google-api-core", "google-auth", "google-cloud-core", "grpcio", "grpcio-status", "requests"),  # Google's clients
     *("cryptography", "yarl", "anyio"),  # pyjwt[crypto], aiohttp, starlette
 }
 PIPELINE = ROOT / "shared/pipeline.py"  # for tools, which are of `local`

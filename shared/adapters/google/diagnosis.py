@@ -17,6 +17,11 @@ class Diagnosis:
 
 _APPLY = "run `terraform apply` for this project: it makes what is missing"
 _NO_PROJECT = re.compile(r"CONSUMER_INVALID|USER_PROJECT_DENIED|[Pp]roject not found|denied on resource project")
+_NO_GPU = re.compile(r"do not have quota for using GPUs|Quota violated: NvidiaL4")
+GPU_STEP = (
+    "ask for NvidiaL4GpuAllocNoZonalRedundancyPerProjectRegion on the console's quota page, or choose another region;"
+    " a free-trial account must be upgraded first"
+)
 _PERMISSIONS = (  # how the services spell it when they say no more
     re.compile(r"[Pp]ermission '([\w./]+)' denied"),
     re.compile(r"does not have ([\w.]+) access"),
@@ -27,7 +32,7 @@ def diagnose(error: BaseException, project: str) -> Diagnosis:
     """`error` is Google's, or one of ours that came of it."""
     while isinstance(error, MasklineError) and error.__cause__ is not None:
         error = error.__cause__
-    for rule in (_credentials, _project, _disabled, _permission, _missing, _passing):
+    for rule in (_credentials, _project, _disabled, _gpu, _permission, _missing, _passing):
         found = rule(error, project)
         if found is not None:
             return found
@@ -63,6 +68,12 @@ def _disabled(error: BaseException, project: str) -> Diagnosis | None:
         f"the API {service} is not enabled in the project {project!r}",
         f"run `terraform apply`, or `gcloud services enable {service} --project={project}`; it takes a minute",
     )
+
+
+def _gpu(error: BaseException, project: str) -> Diagnosis | None:
+    if not _NO_GPU.search(_said(error)):
+        return None
+    return Diagnosis("the project has no quota for L4 GPUs on Cloud Run, or has used it up", GPU_STEP)
 
 
 def _permission(error: BaseException, project: str) -> Diagnosis | None:
