@@ -57,8 +57,9 @@ def pubsub_command(port: int) -> list[str]:
     return [_java(), *_JVM, "-jar", str(jar), "--host=127.0.0.1", f"--port={port}"]
 
 
-def start_firestore(log: IO[Any] | int = subprocess.DEVNULL, rules: Path | None = None) -> Emulator:
-    port = free_port()
+def start_firestore(log: IO[Any] | int = subprocess.DEVNULL, rules: Path | None = None, port: int = 0) -> Emulator:
+    """On `port`, or any that is free."""
+    port = port or free_port()
     return _start("firestore", port, firestore_command(port, rules), log)
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
 from shared.adapters.google import queries, values
+from shared.adapters.google.channels import channel
 from shared.adapters.google.database import REWRITTEN, Database, nanoseconds, set_timestamp, split_version
 from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
@@ -131,6 +132,4 @@ class FirestoreDocuments:
 
         if not self._database.host:
             return FirestoreClient()
-        import grpc
-
-        return FirestoreClient(transport=FirestoreGrpcTransport(channel=grpc.insecure_channel(self._database.host)))
+        return FirestoreClient(transport=FirestoreGrpcTransport(channel=channel(self._database.host)))

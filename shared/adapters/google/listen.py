@@ -12,6 +12,7 @@ import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
+from shared.adapters.google.channels import async_channel
 from shared.adapters.google.database import Database
 from shared.adapters.google.errors import pause, translated
 from shared.adapters.google.lazily import quick_imports
@@ -91,11 +92,7 @@ class Listener:
 
         if not self._database.host:
             return FirestoreAsyncClient()
-        from grpc.aio import insecure_channel
-
-        return FirestoreAsyncClient(
-            transport=FirestoreGrpcAsyncIOTransport(channel=insecure_channel(self._database.host))
-        )
+        return FirestoreAsyncClient(transport=FirestoreGrpcAsyncIOTransport(channel=async_channel(self._database.host)))
 
 
 def _consistent(change: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from shared.adapters.google.channels import channel
 from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
 from shared.errors import Conflict, Malformed, Retryable
@@ -104,19 +105,16 @@ class CloudRunServices:
         from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
         return (
-            ServicesClient(transport=ServicesGrpcTransport(channel=self._channel())) if self._host else ServicesClient()
+            ServicesClient(transport=ServicesGrpcTransport(channel=channel(self._host)))
+            if self._host
+            else ServicesClient()
         )
 
     def _make_jobs(self) -> Any:
         from google.cloud.run_v2.services.jobs import JobsClient
         from google.cloud.run_v2.services.jobs.transports import JobsGrpcTransport
 
-        return JobsClient(transport=JobsGrpcTransport(channel=self._channel())) if self._host else JobsClient()
-
-    def _channel(self) -> Any:
-        import grpc
-
-        return grpc.insecure_channel(self._host)
+        return JobsClient(transport=JobsGrpcTransport(channel=channel(self._host))) if self._host else JobsClient()
 
 
 def _guarded(call: Callable[[], T]) -> Callable[[], T]:

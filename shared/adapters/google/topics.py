@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from shared.adapters.google.channels import channel
 from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
 from shared.errors import Misconfigured, NotFound
@@ -62,6 +63,4 @@ class PubSubTopics:
 
         if not self._host:
             return PublisherClient()
-        import grpc
-
-        return PublisherClient(transport=PublisherGrpcTransport(channel=grpc.insecure_channel(self._host)))
+        return PublisherClient(transport=PublisherGrpcTransport(channel=channel(self._host)))
