@@ -52,7 +52,7 @@ pin:  ## newest versions of everything into constraints.txt; torch is pinned in 
 	mv build/constraints.txt constraints.txt
 
 clean:  ## everything that was made, data too
-	rm -rf $(VENV) build out data
+	rm -rf $(VENV) build out data tests/deploy/rules/node_modules
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'

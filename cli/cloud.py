@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -22,6 +22,7 @@ Probe = Callable[[], str]
 # Where Cloud Run has L4 GPUs; the last two by invitation. Terraform's `region` has the same list, by a test.
 L4_REGIONS = ("asia-southeast1", "europe-west1", "europe-west4", "us-east4", "us-central1", "asia-south1")
 _LOST = timedelta(seconds=60)  # an instance that was not heard of for so long is gone
+_COLD_START = timedelta(minutes=2)  # more than the slowest start from zero
 _UPGRADE = "deploy the container before the functions: readers of a new schema go first"
 
 
@@ -104,17 +105,31 @@ def gpus(settings: Settings, quotas: CloudRunQuotas) -> Finding:
 def _messages(runtime: Runtime) -> Iterator[Finding]:
     try:
         instances = runtime.documents.query("instances", [("state", "==", "ready")])
-        queued = runtime.documents.query(COLLECTION, [("state", "==", State.QUEUED.value)], limit=1)
+        queued = runtime.documents.query(
+            COLLECTION, [("state", "==", State.QUEUED.value)], [("publishTime", "asc")], limit=1
+        )
     except MasklineError:
         return  # the check of the documents has said why
-    yield message_schema(instances, bool(queued), datetime.now(UTC))
+    now = datetime.now(UTC)
+    awake = [one for one in instances if now - one.data["heartbeatTime"] < _LOST]
+    yield message_schema(awake, bool(queued))
+    yield waiting(awake, queued[0].data["publishTime"] if queued else None, now)
 
 
-def message_schema(instances: Iterable[Document], waiting: bool, now: datetime) -> Finding:
+def waiting(awake: Sequence[Document], since: datetime | None, now: datetime) -> Finding:
+    """Does anybody take what is on the queue? `since`: when the photo that waits longest was put there."""
+    if awake or since is None or now - since < _COLD_START:
+        return Finding("instances", True, f"{len(awake)} instances are awake")
+    minutes = (now - since).total_seconds() / 60
+    cause = f"photos wait since {minutes:.0f} minutes, and no instance is awake"
+    step = "see the logs of the service `segment`: its image, its model, or too little quota for GPUs (docs/runbook.md)"
+    return Finding("instances", False, cause, step)
+
+
+def message_schema(awake: Sequence[Document], waiting: bool) -> Finding:
     """Do the instances that are awake read what this release writes? They say what they read in `schemaVersion`."""
     ours = SegmentRequested.SCHEMA_VERSION
-    awake = [one.data for one in instances if now - one.data["heartbeatTime"] < _LOST]
-    others = sorted({str(data.get("schemaVersion", "none")) for data in awake} - {ours})
+    others = sorted({str(one.data.get("schemaVersion", "none")) for one in awake} - {ours})
     if others:
         waits = "photos wait in the queue and " if waiting else ""
         cause = f"{waits}instances read messages of schema {', '.join(others)}, this release writes {ours}"

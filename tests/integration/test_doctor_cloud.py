@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,17 @@ def examine(google: Google, **settings: Any) -> dict[str, Finding]:
 def test_a_project_as_it_should_be(google: Google) -> None:
     found = examine(google)
     assert {name for name, finding in found.items() if not finding.ok} == set()
-    assert set(found) == {"documents", "uploads", "results", "queue", "service", "region", "gpus", "messages"}
+    assert set(found) == {
+        "documents",
+        "uploads",
+        "results",
+        "queue",
+        "service",
+        "region",
+        "gpus",
+        "messages",
+        "instances",
+    }
     assert found["gpus"].message == "3 L4 GPUs may be used in europe-west4"
 
 
@@ -183,9 +193,18 @@ def test_terraform_knows_the_same_regions() -> None:
 
 def test_a_queue_that_instances_of_an_older_release_read(google: Google) -> None:
     google.documents["instances"] = [{"state": "ready", "heartbeatTime": datetime.now(UTC), "schemaVersion": "0"}]
-    google.documents["predictions"] = [{"state": "QUEUED"}]
+    google.documents["predictions"] = [{"state": "QUEUED", "publishTime": datetime.now(UTC)}]
     found = examine(google)["messages"]
     assert not found.ok
     assert f"schema 0, this release writes {SegmentRequested.SCHEMA_VERSION}" in found.message
     assert "photos wait" in found.message
     assert "container before the functions" in found.next
+
+
+def test_instances_that_are_gone_read_nothing(google: Google) -> None:
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    google.documents["instances"] = [{"state": "ready", "heartbeatTime": hour_ago, "schemaVersion": "0"}]
+    google.documents["predictions"] = [{"state": "QUEUED", "publishTime": hour_ago}]
+    found = examine(google)
+    assert (found["messages"].ok, found["instances"].ok) == (True, False)
+    assert "no instance is awake" in found["instances"].message

@@ -10,7 +10,7 @@ from google.api_core import exceptions as google
 from google.auth import exceptions as auth
 from google.rpc.error_details_pb2 import ErrorInfo
 
-from cli.cloud import finding, message_schema
+from cli.cloud import finding, message_schema, waiting
 from shared.adapters.google.diagnosis import diagnose
 from shared.adapters.google.errors import retried
 from shared.errors import Misconfigured
@@ -88,15 +88,24 @@ def instance(seconds_ago: float, **data: str) -> Document:
 
 def test_instances_of_an_older_release_are_named_with_what_they_read() -> None:
     ours = SegmentRequested.SCHEMA_VERSION
-    old = message_schema([instance(5, schemaVersion="0"), instance(5, schemaVersion=ours)], waiting=True, now=NOW)
+    old = message_schema([instance(5, schemaVersion="0"), instance(5, schemaVersion=ours)], waiting=True)
     assert not old.ok
     assert "schema 0" in old.message
     assert "photos wait" in old.message
     assert "container before the functions" in old.next
-    assert not message_schema([instance(5)], waiting=False, now=NOW).ok  # before instances said what they read
+    assert not message_schema([instance(5)], waiting=False).ok  # before instances said what they read
 
 
-def test_instances_of_this_release_and_dead_ones_are_fine() -> None:
-    ours = SegmentRequested.SCHEMA_VERSION
-    assert message_schema([instance(5, schemaVersion=ours), instance(500, schemaVersion="0")], True, NOW).ok
-    assert message_schema([], True, NOW).ok
+def test_instances_of_this_release_are_fine() -> None:
+    assert message_schema([instance(5, schemaVersion=SegmentRequested.SCHEMA_VERSION)], waiting=True).ok
+    assert message_schema([], waiting=True).ok
+
+
+def test_photos_that_nobody_comes_for_are_said() -> None:
+    late = waiting([], NOW - timedelta(minutes=7), NOW)
+    assert not late.ok
+    assert "photos wait since 7 minutes" in late.message
+    assert "quota" in late.next
+    assert waiting([instance(5)], NOW - timedelta(minutes=7), NOW).ok  # busy
+    assert waiting([], NOW - timedelta(seconds=30), NOW).ok  # the first one is on its way
+    assert waiting([], None, NOW).ok

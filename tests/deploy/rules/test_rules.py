@@ -65,10 +65,13 @@ def install() -> None:
         return
     if shutil.which("npm") is None:
         missing("needs Node 20 or newer: apt install nodejs npm")
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    if done.returncode != 0:
-        missing(f"the web SDK cannot be installed: {done.stderr.strip()[-300:]}")
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    try:
+        subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    except subprocess.TimeoutExpired:
+        missing("the web SDK cannot be installed: npm's registry does not answer")
+    except subprocess.CalledProcessError as error:
+        missing(f"the web SDK cannot be installed: {error.stderr.strip()[-300:]}")
 
 
 def missing(what: str) -> None:
