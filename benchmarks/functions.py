@@ -59,6 +59,14 @@ class Function:
     environment: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Seconds until the first response, and of CPU until the process has ended: those hardly feel the neighbours."""
+
+    wall: float
+    cpu: float
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
@@ -71,27 +79,34 @@ def main() -> None:
     report(times, sizes)
 
 
-def report(times: Mapping[str, list[float]], sizes: Mapping[str, int]) -> None:
-    hello = times["hello"]
-    ratios = {name: spread([t / h for t, h in zip(took, hello, strict=True)]) for name, took in times.items()}
-    for name, ratio in ratios.items():
-        print(f"{name:8} {spread(times[name])['median']:6.3f} s, {ratio['median']:.2f} × hello-world")
-    above = [name for name in sizes if ratios[name]["median"] > BAR]
+def report(starts: Mapping[str, list[Start]], sizes: Mapping[str, int]) -> None:
+    wall = ratios({name: [one.wall for one in each] for name, each in starts.items()})
+    cpu = ratios({name: [one.cpu for one in each] for name, each in starts.items()})
+    for name in starts:
+        print(f"{name:8} {wall[name]['median']:.2f} × hello-world, CPU {cpu[name]['median']:.2f} ×")
     finish(
         "functions",
         {
-            "rounds": len(hello),
-            "start_s": {name: spread(took) for name, took in times.items()},
-            "ratio": ratios,
-            "above_bar": above,
+            "rounds": len(starts["hello"]),
+            "start_s": {name: spread([one.wall for one in each]) for name, each in starts.items()},
+            "cpu_s": {name: spread([one.cpu for one in each]) for name, each in starts.items()},
+            "ratio": wall,
+            "cpu_ratio": cpu,
+            "above_bar": [name for name in sizes if wall[name]["median"] > BAR],
             "bundle_bytes": dict(sizes),
         },
     )
 
 
-def measured(functions: list[Function], behind: Backends, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round; one round before them warms the file cache and the emulators."""
-    times: dict[str, list[float]] = {function.name: [] for function in functions}
+def ratios(seconds: Mapping[str, list[float]]) -> dict[str, dict[str, float]]:
+    """To hello-world of the same round."""
+    hello = seconds["hello"]
+    return {name: spread([took / h for took, h in zip(each, hello, strict=True)]) for name, each in seconds.items()}
+
+
+def measured(functions: list[Function], behind: Backends, rounds: int) -> dict[str, list[Start]]:
+    """Of each round; one round before them warms the file cache and the emulators."""
+    times: dict[str, list[Start]] = {function.name: [] for function in functions}
     for number in range(rounds + 1):
         for function in functions:
             took = first_response(function, REQUESTS.get(function.name, greet)(behind))
@@ -105,8 +120,8 @@ def greet(behind: Backends) -> Request:
     return Request(b"{}", lambda: True)
 
 
-def first_response(function: Function, request: Request) -> float:
-    """Seconds. Start it, knock until somebody answers, and see that the work was done."""
+def first_response(function: Function, request: Request) -> Start:
+    """Start it, knock until somebody answers, and see that the work was done."""
     port = free_port()
     command = [str(function.python), "-m", "functions_framework", "--host", "127.0.0.1", "--port", str(port)]
     began = time.monotonic()
@@ -118,10 +133,11 @@ def first_response(function: Function, request: Request) -> float:
         took = time.monotonic() - began
     finally:
         process.terminate()
-        process.wait(30)
+        _, _, used = os.wait4(process.pid, 0)
+        process.returncode = 0
     if not (200 <= status < 300 and request.done()):
         raise RuntimeError(f"{function.name} answered {status}")
-    return took
+    return Start(took, used.ru_utime + used.ru_stime)
 
 
 def knock(port: int, request: Request, deadline: float) -> int:
@@ -160,7 +176,7 @@ def function(stage: str, folder: Path, python: Path, behind: Backends) -> Functi
     return Function(stage, folder, python, options, clean() | behind.environment(stage) | framework)
 
 
-def plain(name: str, source: str, beside: Function, environment: Mapping[str, str]) -> Function:
+def plain(name: str, source: str, beside: Function, environment: dict[str, str]) -> Function:
     """A function without this project, in another's environment."""
     folder = beside.folder.parent / name
     folder.mkdir()

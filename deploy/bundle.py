@@ -89,8 +89,8 @@ def reached(script: Path) -> list[Path]:
     """The modules of ours that `script` imports, at once or later, and the packages around them."""
     finder = ModuleFinder(path=[str(ROOT)], excludes=[NOT_DEPLOYED])
     finder.run_script(str(script))
-    files = (module.__file__ for name, module in finder.modules.items() if name != "__main__")
-    return sorted(Path(file) for file in files if file)
+    files = {name: vars(module)["__file__"] for name, module in finder.modules.items()}
+    return sorted(Path(file) for name, file in files.items() if file and name != "__main__")
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from local import devtoken
 from local.pubsub.admin import create
+from local.pubsub.wiring import Resource
 from shared import ids, pipeline
 from shared.adapters.google.documents import FirestoreDocuments
 from shared.adapters.local.objects import LocalObjects
@@ -101,7 +102,7 @@ def backends(folder: Path) -> Iterator[Backends]:
     objects = LocalObjects(folder, "http://127.0.0.1:8080")
     documents = FirestoreDocuments(project, firestore)
     table = pipeline.load()
-    topics = [(f"topics/{name}", {}) for name in (*table.topics, QUEUE)]
+    topics: list[Resource] = [(f"topics/{name}", {}) for name in (*table.topics, QUEUE)]
     pull = (f"subscriptions/{QUEUE}", {"topic": f"projects/{project}/topics/{QUEUE}"})
     create(f"http://{pubsub}", project, [*topics, pull])
     with object_server.serving(objects) as url, cloud_run.serving() as run:
