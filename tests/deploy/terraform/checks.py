@@ -64,7 +64,7 @@ MATRIX: Mapping[str, set[str]] = {
         "storage.objectViewer bucket sources",
         "artifactregistry.writer repository functions",
     },
-    "deploy": {"run.invoker service segment"}
+    "deploy": {"run.invoker service segment", "iam.serviceAccountOpenIdTokenCreator account deploy"}
     | {
         f"{role} project"
         for role in (
