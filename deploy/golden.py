@@ -71,10 +71,15 @@ def compared(name: str, given: Answer, expected: Answer) -> list[str]:
     if given.model != expected.model:
         return [f"{name}: answered by {given.model}, not by {expected.model}"]
     if given.mask.shape != expected.mask.shape:
-        return [f"{name}: a mask of {given.mask.shape[::-1]} px, not of {expected.mask.shape[::-1]}"]
+        return [f"{name}: a mask of {_size(given)}, not of {_size(expected)}"]
     found = iou(given.mask, expected.mask)
     print(f"{name:24} IoU {found:.4f}")
     return [] if found >= LEAST else [f"{name}: IoU {found:.4f}, less than {LEAST}"]
+
+
+def _size(answer: Answer) -> str:
+    height, width = answer.mask.shape
+    return f"{width} × {height} px"
 
 
 def iou(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
