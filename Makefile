@@ -7,7 +7,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c 
 PHOTOS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check chromium bench chaos pin clean
+.PHONY: help setup run demo test check chromium bench bundle chaos pin clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,7 +34,11 @@ bench: $(VENV)/test  ## the benchmarks; each prints one JSON line last
 	$(VENV)/bin/python -m benchmarks.memory
 	$(VENV)/bin/python -m benchmarks.cold_start
 	$(VENV)/bin/python -m benchmarks.broker
+	$(VENV)/bin/python -m benchmarks.functions
 	$(VENV)/bin/python -m benchmarks.system --photos $(PHOTOS)
+
+bundle: $(VENV)/test  ## the functions' bundles, for Terraform
+	$(VENV)/bin/python -m deploy.bundle
 
 chaos: $(VENV)/test  ## the long fault and kill tests
 	$(VENV)/bin/pytest -m chaos tests/chaos

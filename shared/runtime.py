@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 from shared.errors import Misconfigured
-from shared.ports import Documents, Objects, Services, Topics
+from shared.ports import Documents, Objects, Services, SignedRequest, Topics
 from shared.settings import Settings
 from shared.store import PredictionStore
 
@@ -55,24 +56,44 @@ def _local(settings: Settings) -> Runtime:
 
 
 def _emulator(settings: Settings) -> Runtime:
-    """Google's adapters on the official emulators and the local object server, which checks its own signed URLs."""
+    """Google's adapters on the official emulators, the local object server and, if there is one, a stand-in for Cloud
+    Run. What of this machine takes part is loaded by who needs it: a deployed bundle holds none of it."""
     from shared.adapters.google.documents import FirestoreDocuments
     from shared.adapters.google.objects import CloudStorageObjects
     from shared.adapters.google.topics import PubSubTopics, by_arm_and_lane
-    from shared.adapters.local.objects import LocalObjects
-    from shared.adapters.local.services import LocalServices
 
     if not (settings.documents_url and settings.broker_url and settings.objects_url):
         raise Misconfigured("no emulators are running: start them with `maskline up --profile emulator`")
     documents = FirestoreDocuments(settings.project, urlsplit(settings.documents_url).netloc)
-    signer = LocalObjects(settings.data, settings.url, settings.uploads_bucket, settings.results_bucket)
     return Runtime(
         settings,
         documents,
-        CloudStorageObjects(settings.project, signer.sign, settings.objects_url),
+        CloudStorageObjects(settings.project, _signed_here(settings), settings.objects_url),
         PubSubTopics(settings.project, urlsplit(settings.broker_url).netloc, by_arm_and_lane),
-        LocalServices(documents),
+        _services(settings, documents),
     )
+
+
+def _signed_here(settings: Settings) -> Callable[..., SignedRequest]:
+    """The local object server checks its own signed URLs."""
+
+    @lru_cache(maxsize=1)
+    def signer() -> Objects:
+        from shared.adapters.local.objects import LocalObjects
+
+        return LocalObjects(settings.data, settings.url, settings.uploads_bucket, settings.results_bucket)
+
+    return lambda *request: signer().sign(*request)
+
+
+def _services(settings: Settings, documents: Documents) -> Services:
+    if settings.services_url:
+        from shared.adapters.google.services import CloudRunServices
+
+        return CloudRunServices(settings.project, settings.region, urlsplit(settings.services_url).netloc)
+    from shared.adapters.local.services import LocalServices
+
+    return LocalServices(documents)
 
 
 def _gcp(settings: Settings) -> Runtime:

@@ -36,6 +36,7 @@ class Settings:
     documents_url: str  # emulator profile: Firestore
     broker_url: str  # local profile, and the emulator profile's Pub/Sub
     objects_url: str  # local profile, and the emulator profile's Cloud Storage
+    services_url: str  # emulator profile: a stand-in for Cloud Run; empty: this machine's scaler
     uploads_bucket: str
     results_bucket: str
     lease_seconds: float
@@ -139,6 +140,7 @@ def _read(environ: Mapping[str, str]) -> Settings:
         documents_url=reader.text("DOCUMENTS_URL", ""),
         broker_url=reader.text("BROKER_URL", ""),
         objects_url=reader.text("OBJECTS_URL", ""),
+        services_url=reader.text("SERVICES_URL", ""),
         uploads_bucket=reader.text("UPLOADS_BUCKET", f"{project}-uploads" if cloud else "uploads"),
         results_bucket=reader.text("RESULTS_BUCKET", f"{project}-results" if cloud else "results"),
         lease_seconds=lease,

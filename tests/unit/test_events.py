@@ -118,6 +118,7 @@ def fields(sample: Any) -> set[str]:
         ("Uploaded", golden("uploaded.push")["message"]),
         ("SegmentRequested, version 1", golden("segment-requested.v1.message")),
         ("Tick", golden("tick.push")["message"]),
+        ("Prewarm", golden("prewarm.push")["message"]),
     ],
 )
 def test_the_reference_lists_exactly_the_samples_fields(title: str, sample: Any) -> None:

@@ -33,6 +33,12 @@ def test_the_emulators_have_googles_adapters_too(tmp_path: Path) -> None:
     assert tuple(map(type, ports)) == (FirestoreDocuments, CloudStorageObjects, PubSubTopics, LocalServices)
 
 
+def test_a_stand_in_for_cloud_run_is_spoken_to_as_cloud_run(tmp_path: Path) -> None:
+    urls = {f"{name}_url": "http://127.0.0.1:1" for name in ("documents", "broker", "objects", "services")}
+    runtime = connect(Settings.from_env({}, profile="emulator", data=tmp_path, **urls))
+    assert type(runtime.services) is CloudRunServices
+
+
 def test_without_emulators_somebody_must_start_them() -> None:
     with pytest.raises(Misconfigured, match="--profile emulator"):
         connect(Settings.from_env({}, profile="emulator"))

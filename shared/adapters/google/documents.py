@@ -14,11 +14,14 @@ from shared.adapters.google.channels import channel
 from shared.adapters.google.database import REWRITTEN, Database, nanoseconds, set_timestamp, split_version
 from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
+from shared.adapters.google.libraries import load
 from shared.adapters.google.listen import Listener
 from shared.errors import Conflict, NotFound
 from shared.ports import Data, Document, Where
 
 SERVICE = "Firestore"
+_MESSAGES = "google.cloud.firestore_v1.types"
+_CALLS = "google.cloud.firestore_v1.services.firestore"
 
 
 class FirestoreDocuments:
@@ -30,10 +33,11 @@ class FirestoreDocuments:
         self._listener = Listener(self._database)
 
     def get(self, path: str) -> Document | None:
-        from google.cloud.firestore_v1.types import BatchGetDocumentsRequest as Request
-
         # GetDocument would not tell the read time, which is the clock that leases are compared with.
-        request = Request(database=self._database.name, documents=[self._database.document(path)])
+        messages = load(f"{_MESSAGES}.firestore")
+        request = messages.BatchGetDocumentsRequest(
+            database=self._database.name, documents=[self._database.document(path)]
+        )
         [answer] = self._rows("batch_get_documents", request)
         return self._database.read(answer.found, answer.read_time) if answer.HasField("found") else None
 
@@ -57,9 +61,7 @@ class FirestoreDocuments:
         return self._as_written(write, answer)
 
     def delete(self, path: str, version: str | None = None) -> None:
-        from google.cloud.firestore_v1.types import Write
-
-        write = Write.pb()(delete=self._database.document(path))
+        write = load(f"{_MESSAGES}.write").Write.pb()(delete=self._database.document(path))
         if version is not None:
             set_timestamp(write.current_document.update_time, split_version(version)[0])
         self._commit(write)
@@ -72,15 +74,14 @@ class FirestoreDocuments:
         limit: int = 100,
         after: Sequence[Any] | None = None,
     ) -> list[Document]:
-        from google.cloud.firestore_v1.types import RunQueryRequest as Request
-
         parent, collection_id = self._database.collection(collection)
-        request = Request.pb()(parent=parent)
+        query = load(f"{_MESSAGES}.firestore").RunQueryRequest
+        request = query.pb()(parent=parent)
         queries.fill(request.structured_query, collection_id, where, order_by, limit, after)
         if after is not None:
             last = self._database.document(f"{collection}/{after[-1]}")
             request.structured_query.start_at.values.add().reference_value = last
-        rows = self._rows("run_query", Request.wrap(request))
+        rows = self._rows("run_query", query.wrap(request))
         return [self._database.read(row.document, row.read_time) for row in rows if row.HasField("document")]
 
     def watch(self, path: str) -> AsyncIterator[Document | None]:
@@ -91,24 +92,21 @@ class FirestoreDocuments:
         self._client.drop(lambda client: client.transport.close())
 
     def _new_write(self, path: str, data: Data) -> Any:
-        from google.cloud.firestore_v1.types import Write
-
-        write = Write.pb()()
+        write = load(f"{_MESSAGES}.write").Write.pb()()
         write.update.name = self._database.document(path)
         values.write(data, write.update.fields)
         return write
 
     def _commit(self, write: Any) -> Any:
-        from google.cloud.firestore_v1.types import CommitRequest as Request
-        from google.cloud.firestore_v1.types import CommitResponse as Response
-
-        request = Request.wrap(Request.pb()(database=self._database.name, writes=[write]))
+        messages = load(f"{_MESSAGES}.firestore")
+        commits = messages.CommitRequest
+        request = commits.wrap(commits.pb()(database=self._database.name, writes=[write]))
 
         def commit() -> Any:
             return self._client().commit(request, retry=None, timeout=TIMEOUT, metadata=self._database.metadata)
 
         try:
-            return Response.pb(retried(SERVICE, commit))
+            return messages.CommitResponse.pb(retried(SERVICE, commit))
         except NotFound:  # what a precondition on the update time says of a document that is gone
             raise Conflict("the document has been deleted since it was read") from None
 
@@ -127,9 +125,8 @@ class FirestoreDocuments:
         return retried(SERVICE, stream)
 
     def _make_client(self) -> Any:
-        from google.cloud.firestore_v1.services.firestore import FirestoreClient
-        from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
-
+        client = load(f"{_CALLS}.client").FirestoreClient
         if not self._database.host:
-            return FirestoreClient()
-        return FirestoreClient(transport=FirestoreGrpcTransport(channel=channel(self._database.host)))
+            return client()
+        transport = load(f"{_CALLS}.transports.grpc").FirestoreGrpcTransport
+        return client(transport=transport(channel=channel(self._database.host)))

@@ -15,12 +15,14 @@ from typing import Any
 from shared.adapters.google.channels import async_channel
 from shared.adapters.google.database import Database
 from shared.adapters.google.errors import pause, translated
-from shared.adapters.google.lazily import quick_imports
+from shared.adapters.google.libraries import load
 from shared.errors import Retryable
 from shared.ports import Document
 
 _ATTEMPTS = 8  # streams in a row that end without news before the watcher is told
 _TARGET = 1
+_MESSAGES = "google.cloud.firestore_v1.types.firestore"
+_CALLS = "google.cloud.firestore_v1.services.firestore"
 
 
 class Listener:
@@ -53,13 +55,12 @@ class Listener:
 
     async def _listen(self, name: str) -> AsyncIterator[Document | None]:
         """The document at each consistent moment: the server ends every group of changes with a read time."""
-        from google.cloud.firestore_v1.types import ListenResponse
-
         found: Any = None
         stream = await self._client().listen(self._requests(name), metadata=self._database.metadata)
         try:
+            read = load(_MESSAGES).ListenResponse.pb
             async for answer in stream:
-                news = ListenResponse.pb(answer)
+                news = read(answer)
                 kind = news.WhichOneof("response_type")
                 if kind == "document_change":
                     found = news.document_change.document
@@ -72,27 +73,23 @@ class Listener:
             stream.cancel()
 
     async def _requests(self, name: str) -> AsyncIterator[Any]:
-        from google.cloud.firestore_v1.types import ListenRequest
-
         target = {"documents": {"documents": [name]}, "target_id": _TARGET}
-        yield ListenRequest(database=self._database.name, add_target=target)
+        yield load(_MESSAGES).ListenRequest(database=self._database.name, add_target=target)
         await asyncio.Event().wait()  # the stream lasts as long as it is open on our side
 
     def _client(self) -> Any:
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
         if client is None:
-            with quick_imports():
-                client = self._clients[loop] = self._make_client()
+            client = self._clients[loop] = self._make_client()
         return client
 
     def _make_client(self) -> Any:
-        from google.cloud.firestore_v1.services.firestore import FirestoreAsyncClient
-        from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
-
+        client = load(f"{_CALLS}.async_client").FirestoreAsyncClient
         if not self._database.host:
-            return FirestoreAsyncClient()
-        return FirestoreAsyncClient(transport=FirestoreGrpcAsyncIOTransport(channel=async_channel(self._database.host)))
+            return client()
+        transport = load(f"{_CALLS}.transports.grpc_asyncio").FirestoreGrpcAsyncIOTransport
+        return client(transport=transport(channel=async_channel(self._database.host)))
 
 
 def _consistent(change: Any) -> bool:

@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 from shared.adapters.google.channels import channel
 from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
+from shared.adapters.google.libraries import load
 from shared.errors import Conflict, Malformed, Retryable
 from shared.ports import Share, Traffic
 from shared.shares import check_shares
 
 SERVICE = "Cloud Run"
+_MESSAGES = "google.cloud.run_v2.types"
+_CALLS = "google.cloud.run_v2.services"
 T = TypeVar("T")
 
 _LATEST, _REVISION = 1, 2  # TrafficTargetAllocationType
@@ -36,13 +39,13 @@ class CloudRunServices:
     def start_job(
         self, job: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, tasks: int = 0
     ) -> str:
-        from google.cloud.run_v2.types import EnvVar, RunJobRequest
-
-        variables = [EnvVar(name=name, value=value) for name, value in (environment or {}).items()]
-        container = RunJobRequest.Overrides.ContainerOverride(args=list(arguments), env=variables)
+        run = load(f"{_MESSAGES}.job").RunJobRequest
+        environment_variable = load(f"{_MESSAGES}.k8s_min").EnvVar
+        variables = [environment_variable(name=name, value=value) for name, value in (environment or {}).items()]
+        container = run.Overrides.ContainerOverride(args=list(arguments), env=variables)
         containers = [container] if arguments or environment else []
-        overrides = RunJobRequest.Overrides(container_overrides=containers, task_count=tasks)
-        request = RunJobRequest(name=f"{self._parent}/jobs/{job}", overrides=overrides)
+        overrides = run.Overrides(container_overrides=containers, task_count=tasks)
+        request = run(name=f"{self._parent}/jobs/{job}", overrides=overrides)
         operation = retried(SERVICE, lambda: self._jobs().run_job(request, **_ONE), attempts=1)
         return _last(operation.metadata.name)
 
@@ -57,15 +60,13 @@ class CloudRunServices:
 
     def set_traffic(self, service: str, shares: Sequence[Share], version: str) -> None:
         """Names revisions only: a target that follows the newest one would take 100 % at the next deployment."""
-        from google.cloud.run_v2.types import TrafficTarget
-
+        target = load(f"{_MESSAGES}.traffic_target").TrafficTarget
         check_shares(shares)
         found = self._get(service)
         if found.etag != version:
             raise Conflict("the service has changed since it was read")
         found.traffic = [
-            TrafficTarget(type_=_REVISION, revision=share.revision, percent=share.percent, tag=share.tag)
-            for share in shares
+            target(type_=_REVISION, revision=share.revision, percent=share.percent, tag=share.tag) for share in shares
         ]
         self._update(found, "traffic")
 
@@ -95,26 +96,21 @@ class CloudRunServices:
         return retried(SERVICE, lambda: self._services().get_service(name=name, **_ONE))
 
     def _update(self, service: Any, path: str) -> None:
-        from google.cloud.run_v2.types import UpdateServiceRequest
-
-        request = UpdateServiceRequest(service=service, update_mask={"paths": [path]})
+        request = load(f"{_MESSAGES}.service").UpdateServiceRequest(service=service, update_mask={"paths": [path]})
         retried(SERVICE, _guarded(lambda: self._services().update_service(request, **_ONE)))
 
     def _make_services(self) -> Any:
-        from google.cloud.run_v2.services.services import ServicesClient
-        from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
-
-        return (
-            ServicesClient(transport=ServicesGrpcTransport(channel=channel(self._host)))
-            if self._host
-            else ServicesClient()
-        )
+        return self._make("services", "Services")
 
     def _make_jobs(self) -> Any:
-        from google.cloud.run_v2.services.jobs import JobsClient
-        from google.cloud.run_v2.services.jobs.transports import JobsGrpcTransport
+        return self._make("jobs", "Jobs")
 
-        return JobsClient(transport=JobsGrpcTransport(channel=channel(self._host))) if self._host else JobsClient()
+    def _make(self, module: str, name: str) -> Any:
+        client = getattr(load(f"{_CALLS}.{module}.client"), f"{name}Client")
+        if not self._host:
+            return client()
+        transport = getattr(load(f"{_CALLS}.{module}.transports.grpc"), f"{name}GrpcTransport")
+        return client(transport=transport(channel=channel(self._host)))
 
 
 def _guarded(call: Callable[[], T]) -> Callable[[], T]:

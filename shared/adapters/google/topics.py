@@ -12,8 +12,10 @@ from typing import Any
 from shared.adapters.google.channels import channel
 from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
+from shared.adapters.google.libraries import load
 from shared.errors import Misconfigured, NotFound
 
+_CALLS = "google.pubsub_v1.services.publisher"
 SPLIT = "segment"  # the one topic whose subscriptions are told apart by filters
 Route = Callable[[str, Mapping[str, str]], str]
 
@@ -37,11 +39,10 @@ class PubSubTopics:
         self._client = Lazily(self._make_client)
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
-        from google.pubsub_v1.types import PublishRequest, PubsubMessage
-
         name = f"projects/{self._project}/topics/{self._route(topic, attributes)}"
-        message = PubsubMessage(data=data, attributes=dict(attributes))
-        request = PublishRequest(topic=name, messages=[message])
+        messages = load("google.pubsub_v1.types.pubsub")
+        message = messages.PubsubMessage(data=data, attributes=dict(attributes))
+        request = messages.PublishRequest(topic=name, messages=[message])
         try:
             answer = retried("Pub/Sub", lambda: self._client().publish(request, retry=None, timeout=TIMEOUT))
         except NotFound:
@@ -58,9 +59,8 @@ class PubSubTopics:
         self._client.drop(lambda client: client.transport.close())
 
     def _make_client(self) -> Any:
-        from google.pubsub_v1.services.publisher import PublisherClient
-        from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
-
+        client = load(f"{_CALLS}.client").PublisherClient
         if not self._host:
-            return PublisherClient()
-        return PublisherClient(transport=PublisherGrpcTransport(channel=channel(self._host)))
+            return client()
+        transport = load(f"{_CALLS}.transports.grpc").PublisherGrpcTransport
+        return client(transport=transport(channel=channel(self._host)))

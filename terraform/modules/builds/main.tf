@@ -28,6 +28,13 @@ resource "google_project_iam_member" "this" {
   member  = var.member
 }
 
+# The golden photos are sent to a private service: the build proves who it is.
+resource "google_service_account_iam_member" "token" {
+  service_account_id = var.identity
+  role               = "roles/iam.serviceAccountOpenIdTokenCreator"
+  member             = var.member
+}
+
 resource "google_cloudbuild_trigger" "main" {
   name            = "main"
   description     = "Check, test, build, apply, candidate, golden photos, hand over"

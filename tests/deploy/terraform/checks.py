@@ -15,7 +15,7 @@ TABLE = pipeline.load()
 TIMINGS = TABLE.timings["gcp"]
 
 # Settings that only a machine of one's own has, and those whose default in the cloud is what the cloud needs.
-LOCAL = {"DATA", "DOCUMENTS_URL", "BROKER_URL", "OBJECTS_URL", "IDLE_SECONDS"}
+LOCAL = {"DATA", "DOCUMENTS_URL", "BROKER_URL", "OBJECTS_URL", "SERVICES_URL", "IDLE_SECONDS"}
 LEFT = {
     "DEADLINE_SECONDS", "BULK_DEADLINE_SECONDS", "UPLOAD_SECONDS", "MAX_CLAIMS", "CONCURRENCY", "BATCH_WAIT_MS",
     "MODEL", "QUOTAS", "CACHE", "JWKS_URL", "TOKEN_ISSUER", "TOKEN_AUDIENCE", "LOG_LEVEL",
@@ -64,7 +64,7 @@ MATRIX: Mapping[str, set[str]] = {
         "storage.objectViewer bucket sources",
         "artifactregistry.writer repository functions",
     },
-    "deploy": {"run.invoker service segment"}
+    "deploy": {"run.invoker service segment", "iam.serviceAccountOpenIdTokenCreator account deploy"}
     | {
         f"{role} project"
         for role in (

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from shared import pipeline
+from deploy import bundle
 
 ROOT = Path(__file__).resolve().parents[3]
 _TOOL = ROOT.parent / "shared/tools/terraform"
@@ -68,18 +68,14 @@ class Workspace:
 
 
 def workspace(folder: Path, environment: Mapping[str, str]) -> Workspace:
-    """Initialised, with bundles that nobody reads."""
+    """Initialised, with the bundles of the functions as they are."""
     made = Workspace(folder, environment)
     shutil.copytree(
         ROOT / "terraform", folder / "terraform", ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*")
     )
     for name in ("pipeline.yaml", "firestore.rules"):
         shutil.copy(ROOT / name, folder)
-    bundles = {s.name: f"{s.name}.zip" for s in pipeline.load().stages.values() if s.runtime == "function"}
-    (folder / "build/functions").mkdir(parents=True)
-    for stage, file in bundles.items():
-        (folder / "build/functions" / file).write_text(stage)
-    (folder / "build/functions/bundles.json").write_text(json.dumps(bundles))
+    bundle.write(folder / "build/functions", bundle.functions())
     (folder / "terraform/backend_override.tf").write_text(_LOCAL_STATE)
     made.done("init", "-input=false")
     return made

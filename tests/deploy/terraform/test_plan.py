@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from deploy import bundle
+from deploy.requirements import PYTHON
 from tests.deploy.terraform.checks import CHECKS, Check, of
 from tests.deploy.terraform.conftest import PRODUCT
 from tests.deploy.terraform.offline import ROOT, Resource, Workspace
@@ -42,6 +45,20 @@ def test_it_needs_one_provider_and_guesses_no_times() -> None:
 def test_every_example_is_planned_here(smallest: list[Resource], product: list[Resource]) -> None:
     assert {path.name for path in (ROOT / "terraform/examples").iterdir()} == {"smallest.tfvars", "product.tfvars"}
     assert 100 < len(smallest) < len(product)
+
+
+def test_what_is_uploaded_is_each_functions_bundle(fresh: Workspace, smallest: list[Resource]) -> None:
+    folder = fresh.folder / "build/functions"
+    index: dict[str, str] = json.loads((folder / bundle.INDEX).read_text("utf-8"))
+    digests = {stage: hashlib.sha256((folder / file).read_bytes()).hexdigest() for stage, file in index.items()}
+    uploaded = {one.values["name"]: Path(one.values["source"]).name for one in of(smallest, "storage_bucket_object")}
+    assert uploaded == {f"{stage}-{digests[stage]}.zip": file for stage, file in index.items()}
+    assert all(file == f"{stage}-{digests[stage][:16]}.zip" for stage, file in index.items())
+
+
+def test_functions_run_on_the_python_that_bundles_are_made_for(smallest: list[Resource]) -> None:
+    runtimes = {one.values["build_config"][0]["runtime"] for one in of(smallest, "cloudfunctions2_function")}
+    assert runtimes == {f"python{PYTHON.replace('.', '')}"}
 
 
 def test_without_a_domain_nothing_costs_while_it_is_idle(smallest: list[Resource]) -> None:
