@@ -170,7 +170,9 @@ def wait_until_ended(documents: LocalDocuments, count: int, seconds: float = 900
 
 def watch_until_ended(folder: Path, count: int, seconds: float = 900) -> dict[str, int]:
     """As `wait_until_ended`, but the database counts: reading every document would load what is measured."""
-    question = "SELECT count(*) FROM documents WHERE collection = 'predictions' AND json_extract(data, '$.\"state\"') = ?"
+    question = (
+        "SELECT count(*) FROM documents WHERE collection = 'predictions' AND json_extract(data, '$.\"state\"') = ?"
+    )
     deadline = time.monotonic() + seconds
     with closing(sqlite3.connect(f"file:{folder / 'documents.db'}?mode=ro", uri=True)) as connection:
         while time.monotonic() < deadline:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -128,6 +129,10 @@ class LocalObjects:
     def sweep_orphans(self) -> int:
         """Delete the bytes that a crash left without an object. For the object server, when it starts."""
         return self.blobs.sweep(self.catalog.blobs())
+
+    def together(self) -> AbstractContextManager[object]:
+        """As `LocalDocuments.together`."""
+        return self.catalog.database.write()
 
     def close(self) -> None:
         self.catalog.database.close()
