@@ -23,7 +23,7 @@ from shared.settings import Settings
 
 GRACE = 8  # s from SIGTERM until open requests are cut off
 _LOCAL_THREADS = 2  # they only read there: writes go together, on threads of their own
-_LONGEST_PAUSE = 0.025  # s
+_LONGEST_PAUSE = 0.1  # s
 
 
 def serve(

@@ -208,12 +208,11 @@ class Database:
         if not handle.lock.acquire(timeout=BUSY_SECONDS):
             raise Retryable(f"{self.path.name} is busy")
         try:
-            with self._explained():
-                try:
-                    yield self._opened(handle)
-                except sqlite3.Error as error:
-                    self._distrust(handle, error)
-                    raise
+            yield self._opened(handle)
+        except sqlite3.Error as error:
+            known = self._explain(error)
+            self._distrust(handle, error)
+            raise (known or error) from None
         finally:
             handle.lock.release()
 
