@@ -65,4 +65,5 @@ def test_those_put_together_are_there_together(tmp_path: Path) -> None:
             other.stat("results", "a")
     assert other.get("results", "a") == b"a"
     assert other.get("results", "first") == b"1"
-    objects.close(), other.close()
+    objects.close()
+    other.close()
