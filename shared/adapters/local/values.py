@@ -94,7 +94,8 @@ def _time(value: datetime) -> str:
     if value.tzinfo is None:
         raise Malformed("times need a time zone")
     try:
-        text = value.astimezone(UTC).isoformat(timespec="microseconds")
+        moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+        text = moment.isoformat(timespec="microseconds")
     except OverflowError:
         raise Malformed("the time is too far away") from None
     return f"{_TAG}{text[:-6]}Z"
