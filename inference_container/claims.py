@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
+from inference_container.gathering import Gathering
 from inference_container.manifest import Manifest
 from shared import delivery, ids
 from shared.delivery import Claim, Refusal
@@ -25,19 +26,23 @@ from shared.results import File, objects_of
 from shared.runtime import Runtime
 
 TOPIC = "segment"
-T = TypeVar("T")
 
 
 class Claims:
-    """For one event loop. `threads`: how many photos may talk to the stores at once."""
+    """For one event loop. `threads`: how many photos may talk to the stores at once; `pause`: how many seconds a write
+    may wait for others to share its commit, where they can."""
 
-    def __init__(self, runtime: Runtime, threads: int) -> None:
+    def __init__(self, runtime: Runtime, threads: int, pause: Callable[[], float] = lambda: 0.0) -> None:
         self.runtime = runtime
         self.working: set[asyncio.Task[Any]] = set()
         self._threads = ThreadPoolExecutor(threads, "store")
         self._store = runtime.store
+        self._documents = self._objects = self._blocking
+        if runtime.together is not None:
+            self._documents = Gathering(runtime.together.documents, pause).run
+            self._objects = Gathering(runtime.together.objects, pause).run
 
-    async def _blocking(self, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    async def _blocking(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, functools.partial(call, *arguments, **named)
         )
@@ -62,7 +67,7 @@ class Claims:
 
     async def claim(self, request: SegmentRequested, manifest: Manifest) -> Claim | Refusal:
         settings = self.runtime.settings
-        return await self._blocking(
+        taken: Claim | Refusal = await self._documents(
             delivery.claim,
             self._store,
             request.prediction_id,
@@ -71,10 +76,12 @@ class Claims:
             max_claims=settings.max_claims,
             model={"name": manifest.name, "version": manifest.version},
         )
+        return taken
 
     async def fetch(self, prediction: Prediction) -> tuple[bytes, str]:
         """The photo and its sha256 (hex). Raises `NotFound` when that generation is gone."""
-        return await self._blocking(self._fetch, prediction)
+        fetched: tuple[bytes, str] = await self._blocking(self._fetch, prediction)
+        return fetched
 
     def _fetch(self, prediction: Prediction) -> tuple[bytes, str]:
         data = self.runtime.objects.get(prediction.bucket, prediction.object, prediction.generation)
@@ -82,7 +89,10 @@ class Claims:
 
     async def store(self, held: Claim, files: Mapping[File, bytes]) -> list[ObjectInfo]:
         """Durable when it returns, in the order of `files`."""
-        return await asyncio.gather(*(self._blocking(self._put, held, file, data) for file, data in files.items()))
+        stored: list[ObjectInfo] = await asyncio.gather(
+            *(self._objects(self._put, held, file, data) for file, data in files.items())
+        )
+        return stored
 
     def _put(self, held: Claim, file: File, data: bytes) -> ObjectInfo:
         """The path is this claim's alone, so what lies there already is this very file."""
@@ -95,21 +105,22 @@ class Claims:
 
     async def commit(self, held: Claim, outcome: Prediction) -> bool:
         """False: fenced, and what was stored is deleted."""
-        return await self._blocking(self._commit, held, outcome)
-
-    def _commit(self, held: Claim, outcome: Prediction) -> bool:
-        won = delivery.commit(self._store, held, outcome)
+        won: bool = await self._documents(delivery.commit, self._store, held, outcome)
         if not won:
-            for name in objects_of(outcome.result):
-                self.runtime.objects.delete(outcome.result["bucket"], name)
+            await self._blocking(self._delete, outcome)
         return won
+
+    def _delete(self, outcome: Prediction) -> None:
+        for name in objects_of(outcome.result):
+            self.runtime.objects.delete(outcome.result["bucket"], name)
 
     async def abandon(self, held: Claim) -> None:
         await self._blocking(delivery.abandon, self._store, held)
 
     async def give_back(self, held: Claim, request: SegmentRequested) -> bool:
         """The claim does not count, and the message is on the queue again. False: it was not mine any more."""
-        return await self._blocking(self._give_back, held, request)
+        mine: bool = await self._blocking(self._give_back, held, request)
+        return mine
 
     def _give_back(self, held: Claim, request: SegmentRequested) -> bool:
         mine = delivery.give_back(self._store, held)

@@ -13,6 +13,7 @@ from types import FrameType
 import uvicorn
 import uvloop
 
+from inference_container.admission import Admission
 from inference_container.app import make_app
 from inference_container.claims import Claims
 from inference_container.lifecycle import InstanceRecord, Loaded
@@ -21,7 +22,8 @@ from shared.logs import Log
 from shared.settings import Settings
 
 GRACE = 8  # s from SIGTERM until open requests are cut off
-_LOCAL_THREADS = 4  # they take one writer at a time: 32 threads cost more CPU in waiting for turns than in work
+_LOCAL_THREADS = 2  # they only read there: writes go together, on threads of their own
+_LONGEST_PAUSE = 0.1  # s
 
 
 def serve(
@@ -61,8 +63,14 @@ def _claims(service: Service, arm: str) -> Claims:
 
     runtime = connect(service.settings)
     service.record = InstanceRecord(runtime.documents, secrets.token_hex(8), arm, service.log)
-    local = service.settings.profile == "local"
-    return Claims(runtime, _LOCAL_THREADS if local else service.admission.limit)
+    threads = _LOCAL_THREADS if runtime.together else service.admission.limit
+    return Claims(runtime, threads, lambda: _pause(service.admission))
+
+
+def _pause(admission: Admission) -> float:
+    """Seconds that a write may wait for company: an eighth of what the others in here keep the device busy. Three such
+    waits per photo leave the device with work; a photo that is alone does not wait."""
+    return min(_LONGEST_PAUSE, (admission.inside - 1) * admission.seconds_per_photo / 8)
 
 
 class _Server(uvicorn.Server):

@@ -155,7 +155,12 @@ def from_data(data: Mapping[str, Any]) -> Prediction:
     return Prediction(**known)
 
 
+_AS_THEY_ARE = {str, int, float, bool, type(None), datetime}
+
+
 def _plain(value: Any) -> Any:
+    if type(value) in _AS_THEY_ARE:  # nearly all of them
+        return value
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, tuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -14,6 +15,15 @@ from shared.store import PredictionStore
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Where many writes may share one commit: what a thread writes inside a block is durable when the block ends. A
+    call that raises has written nothing; if the block raises, none of them has."""
+
+    documents: Callable[[], AbstractContextManager[object]]
+    objects: Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """What a stage works with. Safe for threads."""
 
@@ -22,6 +32,7 @@ class Runtime:
     objects: Objects
     topics: Topics
     services: Services
+    together: Together | None = None
 
     @property
     def store(self) -> PredictionStore:
@@ -46,12 +57,14 @@ def _local(settings: Settings) -> Runtime:
     from shared.adapters.local.topics import LocalTopics
 
     documents = LocalDocuments(settings.data / "documents.db")
+    objects = LocalObjects(settings.data, settings.url, settings.uploads_bucket, settings.results_bucket)
     return Runtime(
         settings,
         documents,
-        LocalObjects(settings.data, settings.url, settings.uploads_bucket, settings.results_bucket),
+        objects,
         LocalTopics(settings.broker_url, settings.project),
         LocalServices(documents),
+        Together(documents.together, objects.together),
     )
 
 

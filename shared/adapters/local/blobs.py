@@ -1,4 +1,5 @@
 """Object bytes as files: written aside, made durable, then named by a random key that no object name can influence.
+Small ones that are whole in memory need no file: the catalog keeps them beside their row.
 
 Knows no buckets and no names; which blobs are alive is the catalog's business.
 """
@@ -10,6 +11,7 @@ import errno
 import hashlib
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,8 @@ import google_crc32c
 from shared.errors import Misconfigured, Retryable, StorageFull
 
 CHUNK = 256 << 10  # bytes read or hashed at a time
+SMALL = 64 << 10  # bytes; below about 100 kB SQLite is faster than a file of its own, and spares three syncs
+_BESIDE = "="  # begins the keys of small blobs
 _ORPHAN_SECONDS = 60.0  # younger files may belong to a writer that has not committed yet
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -29,12 +33,25 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Durable bytes. The checksums are base64 of big-endian bytes."""
+    """Durable bytes, or `small` ones that become durable with their row. The checksums are base64 of big-endian
+    bytes."""
 
     key: str
     size: int
     crc32c: str
     md5: str
+    small: bytes | None = None
+
+    @classmethod
+    def of(cls, data: bytes) -> Blob:
+        checksums = Checksums()
+        checksums.update(data)
+        return cls(_BESIDE + secrets.token_hex(16), len(data), checksums.crc32c(), checksums.md5(), data)
+
+
+def is_small(key: str) -> bool:
+    """Whether the catalog keeps the bytes; there is no file then."""
+    return key.startswith(_BESIDE)
 
 
 class BlobStore:
@@ -70,7 +87,8 @@ class BlobStore:
         return Blob(part.name, size, checksums.crc32c(), checksums.md5())
 
     def remove(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        if not is_small(key):
+            self._path(key).unlink(missing_ok=True)
 
     def sweep(self, alive: set[str]) -> int:
         """Delete what no row speaks of, a minute after it was last written. Returns how many files went."""
@@ -146,6 +164,14 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def in_memory(data: bytes) -> int:
+    """A file descriptor on bytes that have no file."""
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return os.dup(file.fileno())
 
 
 def read_range(fd: int, start: int, stop: int) -> bytes:

@@ -1,5 +1,5 @@
 """Which objects exist: one row for each live generation, and what must happen in the same transaction as that row
-(the notification to relay, the file that was imported). Knows no bytes: rows point at blobs by key."""
+(the notification to relay, the file that was imported). Rows point at blobs by key; small blobs lie here, too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shared.adapters.local.blobs import Blob
+from shared.adapters.local.blobs import Blob, is_small
 from shared.adapters.local.clock import to_datetime
 from shared.adapters.local.entries import (
     ANY,
@@ -41,6 +41,7 @@ _SCHEMA = (
     "CREATE TABLE imports (bucket TEXT, path TEXT, mtime INTEGER NOT NULL, size INTEGER NOT NULL,"
     " PRIMARY KEY (bucket, path)) WITHOUT ROWID",
     "CREATE TABLE sessions (id TEXT PRIMARY KEY, create_time INTEGER NOT NULL, request TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE small (key TEXT PRIMARY KEY, data BLOB NOT NULL)",
 )
 
 
@@ -111,6 +112,10 @@ class Catalog:
                 now,
             )
             row += (metadata, blob.key)
+            if blob.small is not None:
+                connection.execute("INSERT INTO small VALUES (?, ?)", (blob.key, blob.small))
+            if old is not None:
+                _forget(connection, old)
             connection.execute(f"INSERT OR REPLACE INTO objects VALUES ({', '.join('?' * 12)})", row)  # noqa: S608
             entry = entry_of(row)
             if about.bucket == self._notify:
@@ -161,7 +166,16 @@ class Catalog:
             if old is None or generation not in (None, old.info.generation):
                 return None
             connection.execute("DELETE FROM objects WHERE bucket = ? AND name = ?", (bucket, name))
+            _forget(connection, old)
         return old
+
+    def small(self, key: str) -> bytes:
+        """Raises FileNotFoundError if the blob is gone, as opening a file does."""
+        with self.database.read() as connection:
+            row = connection.execute("SELECT data FROM small WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            raise FileNotFoundError
+        return bytes(row[0])
 
     def blobs(self) -> set[str]:
         with self.database.read() as connection:
@@ -202,6 +216,11 @@ def _next_generation(connection: Any) -> tuple[int, int]:
     now = time.time_ns() // 1000
     statement = "UPDATE generations SET last = max(last + 1, ?) RETURNING last"
     return now, int(connection.execute(statement, (now,)).fetchone()[0])
+
+
+def _forget(connection: Any, old: Entry) -> None:
+    if is_small(old.blob):
+        connection.execute("DELETE FROM small WHERE key = ?", (old.blob,))
 
 
 def _lookup(connection: Any, bucket: str, name: str) -> Entry | None:

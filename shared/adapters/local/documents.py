@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +98,11 @@ class LocalDocuments:
     def watch(self, path: str) -> AsyncIterator[Document | None]:
         check_path(path, "document")
         return self._watches.watch(path)
+
+    def together(self) -> AbstractContextManager[object]:
+        """What this thread writes inside the block is on disk when the block ends, by one commit, and not before; it
+        reads it at once. A call that raises has written nothing; if the block raises, none has."""
+        return self._database.write()
 
     def close(self) -> None:
         self._database.close()

@@ -1,15 +1,25 @@
 """`Objects` on files: bytes first (`blobs`), then the row that makes them an object (`catalog`). A crash in between
-leaves bytes that nobody sees, and that the object server sweeps away."""
+leaves bytes that nobody sees, and that the object server sweeps away. Small bytes go with their row, all at once."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
-from shared.adapters.local.blobs import Blob, BlobStore, crc32c_of, read_range, storage_errors
+from shared.adapters.local.blobs import (
+    SMALL,
+    Blob,
+    BlobStore,
+    crc32c_of,
+    in_memory,
+    is_small,
+    read_range,
+    storage_errors,
+)
 from shared.adapters.local.catalog import Catalog
 from shared.adapters.local.entries import (
     ANY,
@@ -45,21 +55,37 @@ class LocalObjects:
         """`span` is cut to the object's size; beyond the end there is nothing."""
         if span is not None and not 0 <= span[0] <= span[1]:
             raise ValueError("a span is [start, stop), not negative")
-        entry, fd = self.open(bucket, name, generation)
-        try:
-            with storage_errors():
-                data = read_range(fd, *(span or (0, entry.info.size)))
-        finally:
-            os.close(fd)
+        entry, data = self._bytes(bucket, name, generation, span)
         if span is None and crc32c_of(data) != entry.info.crc32c:
             raise Retryable("the object's bytes do not match their checksum")
         return data
 
+    def _bytes(
+        self, bucket: str, name: str, generation: int | None, span: tuple[int, int] | None
+    ) -> tuple[Entry, bytes]:
+        entry, held = self._found(bucket, name, generation)
+        start, stop = span or (0, entry.info.size)
+        if isinstance(held, bytes):
+            return entry, held[start:stop]
+        try:
+            with storage_errors():
+                return entry, read_range(held, start, stop)
+        finally:
+            os.close(held)
+
     def open(self, bucket: str, name: str, generation: int | None = None) -> tuple[Entry, int]:
         """The object and a file descriptor on its bytes, which stay readable even if it is deleted meanwhile."""
+        entry, held = self._found(bucket, name, generation)
+        with storage_errors():
+            return entry, in_memory(held) if isinstance(held, bytes) else held
+
+    def _found(self, bucket: str, name: str, generation: int | None) -> tuple[Entry, bytes | int]:
+        """The object and its bytes, or a file descriptor on them."""
         for _ in range(_RACES):
             entry = self.catalog.find(bucket, name, generation)
             try:
+                if is_small(entry.blob):
+                    return entry, self.catalog.small(entry.blob)
                 with storage_errors():
                     return entry, self.blobs.open(entry.blob)
             except FileNotFoundError:
@@ -75,12 +101,17 @@ class LocalObjects:
         if_generation_match: int | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
-        conditions = Preconditions(generation=if_generation_match)
+        conditions, about = (
+            Preconditions(generation=if_generation_match),
+            Description(bucket, name, content_type, metadata),
+        )
+        if len(data) <= SMALL:
+            return self.commit(Blob.of(data), about, conditions).info
         conditions.check(self.catalog.lookup(bucket, name))  # spares the writing where it is known to be in vain
         with self.blobs.writer() as writer:
             writer.write(data)
             blob = writer.finish()
-        return self.commit(blob, Description(bucket, name, content_type, metadata), conditions).info
+        return self.commit(blob, about, conditions).info
 
     def commit(
         self, blob: Blob, about: Description, conditions: Preconditions = ANY, source: DroppedFile | None = None
@@ -127,6 +158,10 @@ class LocalObjects:
     def sweep_orphans(self) -> int:
         """Delete the bytes that a crash left without an object. For the object server, when it starts."""
         return self.blobs.sweep(self.catalog.blobs())
+
+    def together(self) -> AbstractContextManager[object]:
+        """As `LocalDocuments.together`."""
+        return self.catalog.database.write()
 
     def close(self) -> None:
         self.catalog.database.close()
