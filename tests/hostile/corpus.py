@@ -1,7 +1,7 @@
 """Every kind of file that somebody may send, made in code, with what must become of it.
 
-    python -m tests.hostile.corpus     # what each costs; one JSON line last
-    python -m tests.hostile.corpus DIR # writes them there
+python -m tests.hostile.corpus     # what each costs; one JSON line last
+python -m tests.hostile.corpus DIR # writes them there
 """
 
 from __future__ import annotations

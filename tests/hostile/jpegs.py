@@ -109,7 +109,9 @@ ACCEPTED = kinds(
     with_900_comments=lambda: after_start(plain(), segment(jpeg.COM, b"") * 900),
     with_a_profile_of_3_MB=lambda: profile(50),
     with_a_truncated_profile=lambda: after_start(plain(), segment(0xE2, b"ICC_PROFILE\0\1\2short")),
-    with_an_xmp_bomb=lambda: after_start(plain(), segment(jpeg.APP1, b"http://ns.adobe.com/xap/1.0/\0" + b"<a>" * 20_000)),
+    with_an_xmp_bomb=lambda: after_start(
+        plain(), segment(jpeg.APP1, b"http://ns.adobe.com/xap/1.0/\0" + b"<a>" * 20_000)
+    ),
     with_a_thumbnail=lambda: after_start(plain(), segment(jpeg.APP0, b"JFXX\0\x10" + saved(picture(16, 16), "JPEG"))),
     with_metadata_that_points_to_itself=lambda: exif(struct.pack("<IHI", 8, 0, 8)),
     with_metadata_that_points_nowhere=lambda: exif(b"\xff\xff\xff\xff"),

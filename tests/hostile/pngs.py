@@ -21,7 +21,12 @@ DEEP = np.linspace(0, 65_535, SIZE[0] * SIZE[1]).astype(np.uint16).reshape(SIZE[
 
 
 def header(
-    size: tuple[int, int] = SIZE, bits: int = 8, colour: int = 2, method: int = 0, filtering: int = 0, interlace: int = 0
+    size: tuple[int, int] = SIZE,
+    bits: int = 8,
+    colour: int = 2,
+    method: int = 0,
+    filtering: int = 0,
+    interlace: int = 0,
 ) -> bytes:
     return chunk(b"IHDR", struct.pack(">IIBBBBB", *size, bits, colour, method, filtering, interlace))
 
@@ -123,14 +128,16 @@ ACCEPTED = [
         with_a_gamma_of_zero=lambda: with_chunks(chunk(b"gAMA", bytes(4))),
         with_absurd_primaries=lambda: with_chunks(chunk(b"cHRM", b"\xff" * 32)),
         with_a_density_of_zero=lambda: with_chunks(chunk(b"pHYs", bytes(9))),
-        with_short_ancillary_chunks=lambda: with_chunks(*(chunk(one, b"") for one in (b"gAMA", b"cHRM", b"pHYs", b"sRGB"))),
+        with_short_ancillary_chunks=lambda: with_chunks(
+            *(chunk(one, b"") for one in (b"gAMA", b"cHRM", b"pHYs", b"sRGB"))
+        ),
         with_a_foreign_chunk=lambda: with_chunks(chunk(b"juNk", noise(100))),
         with_a_chunk_whose_name_is_no_text=lambda: with_chunks(chunk(b"\0\xff\0\xff", b"x")),
         with_damaged_text=lambda: damaged_crc(b"tEXt"),
         with_pixels_in_pieces_of_one_byte=lambda: in_pieces(1),
         with_empty_pieces_of_pixels=lambda: in_pieces(20, chunk(b"IDAT", b"")),
         with_text_between_its_pixels=lambda: in_pieces(20, chunk(b"tEXt", b"a\0b")),
-        with_rows_that_go_on=lambda: png(header(), pixels(ROWS + bytes(64 << 20))),
+        with_rows_that_go_on=lambda: png(header(), pixels(ROWS + bytes(16 << 20))),
         with_indices_beyond_its_palette=lambda: indexed(chunk(b"PLTE", bytes(6))),
         with_metadata_of_noise=lambda: with_chunks(chunk(b"eXIf", noise(500))),
         turned_after_its_pixels=lambda: png(
@@ -169,7 +176,7 @@ REJECTED = [
         filtered_otherwise=lambda: png(header(filtering=1), pixels()),
         interlaced_otherwise=lambda: png(header(interlace=2), pixels()),
         with_a_chunk_of_4_GB=lambda: PNG_SIGNATURE + header() + b"\xff\xff\xff\xfftEXt" + bytes(100),
-        without_end=lambda: (PNG_SIGNATURE + header() + pixels()),
+        without_end=lambda: PNG_SIGNATURE + header() + pixels(),
         magic_then_noise=lambda: PNG_SIGNATURE + noise(5000),
         magic_only=lambda: PNG_SIGNATURE,
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -106,6 +108,24 @@ def test_a_file_that_is_not_whole_is_rejected(kind: str) -> None:
     data = saved(cat(), kind)
     for share in (0.1, 0.5, 0.9, 0.99):
         assert refused(data[: int(len(data) * share)]) is Reason.CORRUPT_IMAGE
+
+
+@pytest.mark.parametrize("options", [{}, {"restart_marker_rows": 1}, {"subsampling": 0}, {"progressive": True}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_that_was_cut_off_and_closed_again_is_rejected(mode: str, options: dict[str, int]) -> None:
+    data = saved(cat().convert(mode), "JPEG", **options)
+    decode(data, SIZE)
+    for share in (0.1, 0.3, 0.5) if options.get("progressive") else (0.1, 0.5, 0.9, 0.99):
+        assert refused(data[: int(len(data) * share)] + b"\xff\xd9") is Reason.CORRUPT_IMAGE
+
+
+def test_a_png_whose_rows_stop_early_is_rejected_and_a_black_one_is_not() -> None:
+    black = Image.new("RGB", (640, 400))
+    assert decode(saved(black, "PNG"), SIZE).pixels.max() == 0
+    data = saved(cat(640, 400), "PNG")
+    taller = data[:16] + struct.pack(">II", 640, 800) + data[24:29]
+    taller += struct.pack(">I", zlib.crc32(taller[12:29])) + data[33:]
+    assert refused(taller) is Reason.CORRUPT_IMAGE
 
 
 def test_headers_that_contradict_the_decoder_are_rejected() -> None:
