@@ -21,7 +21,7 @@ from tests.integration.faulty_container import NOT_FINITE
 from tests.integration.scalers import Running, scaler
 from tests.integration.test_container_queue import Stack
 
-PHOTOS = 24
+PHOTOS = 16
 CALM = {"MASKLINE_LEASE_SECONDS": "60", "MASKLINE_ACK_DEADLINE_SECONDS": "90", "MASKLINE_MAX_BATCH": "6"}
 
 
@@ -64,7 +64,7 @@ def test_an_answer_that_is_not_finite_is_a_failure_and_no_mask(faulty: tuple[Run
     _, stack = faulty
     bad, *good = ended(stack, [stack.upload(data) for data in (marked(), *[photo()] * 5)])
     assert (bad.state, bad.error["reason"], bad.result) == (State.FAILED, "INTERNAL", {})
-    assert not list(stack.objects.list("results", f"masks/{bad.id}"))
+    assert not list(stack.objects.list("results", f"predictions/{bad.id}/"))
     assert {one.state for one in good} == {State.SUCCEEDED}
     assert len({one.result["sha256"] for one in good}) == 1
 
