@@ -11,16 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from inference_container import preprocess
-from inference_container.bare import bare
 from inference_container.decode import Photo, decode
 from shared.errors import Rejected
 from shared.prediction import Reason
-from shared.probe import probe_bytes
 from tests.pictures import after_start, picture, riff, saved, segment, tagged
 
 SIZE = 224
@@ -147,52 +143,3 @@ def test_large_photos_from_many_threads() -> None:
     with ThreadPoolExecutor(4) as threads:
         photos = list(threads.map(lambda _: decode(data, SIZE), range(4)))
     assert {(photo.width, photo.height) for photo in photos} == {(5000, 4000)}
-
-
-SEEDS = [
-    saved(picture(), "JPEG"),
-    saved(picture(mode="CMYK"), "JPEG", progressive=True),
-    tagged(6, "JPEG"),
-    saved(picture(), "MPO", save_all=True, append_images=[picture(32, 32)]),
-    saved(picture(mode="P"), "PNG"),
-    saved(picture(mode="RGBA"), "PNG"),
-    saved(picture(), "PNG", save_all=True, append_images=[picture().rotate(180)]),
-    saved(picture(), "WEBP"),
-    saved(picture(mode="RGBA"), "WEBP", lossless=True),
-    saved(picture(), "WEBP", save_all=True, append_images=[picture().rotate(180)]),
-]
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """A real file with some bytes changed, cut out, doubled or cut off."""
-    data = bytearray(draw(st.sampled_from(SEEDS)))
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(data) - 1))
-        span = draw(st.integers(1, 40))
-        change = draw(st.sampled_from(["set", "cut", "double", "end"]))
-        if change == "set":
-            data[at : at + span] = draw(st.binary(min_size=1, max_size=8))
-        elif change == "cut":
-            del data[at : at + span]
-        elif change == "double":
-            data[at:at] = data[at : at + span]
-        else:
-            del data[max(at, 1) :]
-        if not data:
-            return b""
-    return bytes(data)
-
-
-@settings(deadline=None, max_examples=300)
-@given(mutated())
-def test_whatever_happens_to_a_file_it_is_decoded_or_rejected(data: bytes) -> None:
-    try:
-        header = probe_bytes(data)
-        bare(data, header.content_type)
-        photo = decode(data, SIZE)
-    except Rejected as error:
-        Reason(error.reason)
-        return
-    assert (photo.width, photo.height) == (header.width, header.height)
-    assert photo.pixels.shape[1::-1] == preprocess.target_shape(photo.width, photo.height, SIZE)
