@@ -16,7 +16,7 @@ from shared.limits import MAX_SCANS, MAX_SEGMENTS
 from shared.prediction import Reason
 from shared.probe import jpeg
 from shared.probe.jpeg import Segment
-from shared.probe.source import damaged
+from shared.probe.source import cut_off, damaged
 
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in coded data: no stuffing, no restarts, no fill
 _PROGRESSIVE = 0xC2
@@ -36,28 +36,30 @@ class _Scan(NamedTuple):
 def coded(data: bytes, frame: Segment, header: Segment) -> bytes:
     """The picture's bytes from its first scan's `header` on, without whatever follows the picture.
 
-    Raises `Rejected`: TOO_COMPLEX, CORRUPT_IMAGE. A file without an end is returned as it is: the decoder finds out.
+    Raises `Rejected`: TOO_COMPLEX, CORRUPT_IMAGE.
     """
     components = data[frame.payload + 6 : frame.stop : 3]
     scans, pause, end = _walked(data, header)
     if frame.marker != _PROGRESSIVE and set(scans[0].components) == set(components):
-        return data[header.start : pause] + (_LOOKAHEAD if end else b"")
-    if end and not all(_whole(scans, one, frame.marker) for one in components):
+        return data[header.start : pause] + _LOOKAHEAD
+    if not all(_whole(scans, one, frame.marker) for one in components):
         raise damaged("parts of its picture are missing")
-    return data[header.start : end or len(data)]
+    return data[header.start : end]
 
 
 def _walked(data: bytes, header: Segment) -> tuple[list[_Scan], int, int]:
-    """All scans, where the data of the first one ends, and where the picture does (0: it never does)."""
+    """All scans, where the data of the first one ends, and where the picture does."""
     scans = [_scan(data, header.payload, header.stop)]
     pause = 0
     position = header.stop
     for _ in range(MAX_SEGMENTS):
         found = _MARKER.search(data, position)
-        pause = pause or (found.start() if found else len(data))
-        if found is None or data[found.start() + 1] == jpeg.EOI:
-            return scans, pause, found.end() if found else 0
+        if found is None:
+            raise cut_off()
+        pause = pause or found.start()
         marker, start = data[found.start() + 1], found.end()
+        if marker == jpeg.EOI:
+            return scans, pause, start
         length = int.from_bytes(data[start : start + 2], "big")
         position = start + (0 if marker in jpeg.ALONE else max(length, 2))
         if marker == jpeg.SOS:
