@@ -47,13 +47,13 @@ class Service:
         """Wait for the model; if it cannot be used, say why and stop."""
         try:
             loaded = await asyncio.wrap_future(loading)
+            pipeline = self._made(loaded.device)
         except Misconfigured as error:
             self.fail(str(error))
             return
         except Exception as error:
             self.fail(f"the model could not be loaded ({type(error).__name__})")
             return
-        pipeline = self._made(loaded.device)
         pipeline.batcher.on_batch = self._observe_batch
         self.cold_start = loaded.cold_start
         self._unpaid = loaded.cold_start.total_ms
