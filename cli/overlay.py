@@ -24,7 +24,9 @@ def overlay(photo: Path, mask: bytes) -> Image.Image:
         below = upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=2)
         above = classes.resize(size, Image.Resampling.NEAREST)
     painted = Image.blend(below, above.convert("RGB"), _STRENGTH)
-    return Image.composite(painted, below, _foreground(above))
+    shown = Image.composite(painted, below, _foreground(above))
+    shown.info.clear()  # Pillow carries a JPEG's comment from picture to picture and writes it
+    return shown
 
 
 def _fitting(size: tuple[int, int]) -> tuple[int, int]:

@@ -6,18 +6,14 @@ Runs before the decoder and counts what makes decoding dear. Knows structure onl
 
 from __future__ import annotations
 
-import re
-
-from shared.errors import Rejected
-from shared.limits import MAX_SCANS, MAX_SEGMENTS
-from shared.prediction import Reason
+from inference_container.scans import coded
 from shared.probe import jpeg, png, webp
 from shared.probe.source import Source, cut_off, damaged
 
 _JPEG_EXTRAS = {*range(jpeg.APP1, jpeg.APP14), jpeg.APP15, jpeg.COM}  # APP0 and APP14 say what the colours mean
 _PNG_NEEDED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _WEBP_EXTRAS = {b"ICCP", b"EXIF", b"XMP "}
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in coded data: no stuffing, no restarts, no fill
+_INDEXED = 3  # PNG's colour type
 
 
 def bare(data: bytes, content_type: str) -> bytes:
@@ -28,45 +24,31 @@ def bare(data: bytes, content_type: str) -> bytes:
 
 def _jpeg(data: bytes, source: Source) -> bytes:
     parts = [data[:2]]
-    frames = 0
+    frames = []
     for segment in jpeg.segments(source):
-        frames += segment.marker in jpeg.FRAMES
         if segment.stop > len(data):
             raise cut_off()
-        if segment.marker == jpeg.SOS:
-            parts.append(data[segment.start : _end_of_scans(data, segment.stop)])
+        if segment.marker in jpeg.FRAMES:
+            frames.append(segment)
+        if segment.marker == jpeg.SOS and len(frames) == 1:
+            parts.append(coded(data, frames[0], segment))
         elif segment.marker not in _JPEG_EXTRAS:
             parts.append(data[segment.start : segment.stop])
-    if frames != 1:
+    if len(frames) != 1:
         raise damaged("it has no or several frame headers")
     return b"".join(parts)
 
 
-def _end_of_scans(data: bytes, position: int) -> int:
-    """Where the picture ends, counted from inside its first scan; a missing end is the decoder's to judge."""
-    scans = 1
-    for _ in range(MAX_SEGMENTS):
-        found = _MARKER.search(data, position)
-        if found is None:
-            return len(data)
-        marker = data[found.start() + 1]
-        if marker == jpeg.EOI:
-            return found.end()
-        scans += marker == jpeg.SOS
-        if scans > MAX_SCANS:
-            raise Rejected(Reason.TOO_COMPLEX, f"The JPEG has more than {MAX_SCANS} scans.")
-        length = int.from_bytes(data[found.end() : found.end() + 2], "big")
-        position = found.end() + (0 if marker in jpeg.ALONE else max(length, 2))
-    raise Rejected(Reason.TOO_COMPLEX, f"The JPEG has more than {MAX_SEGMENTS} segments.")
-
-
 def _png(data: bytes, source: Source) -> bytes:
     parts = [png.SIGNATURE]
-    for chunk in png.chunks(source):
+    found = [chunk for chunk in png.chunks(source) if chunk.kind in _PNG_NEEDED]
+    for chunk in found:
         if chunk.stop > len(data):
             raise cut_off()
-        if chunk.kind in _PNG_NEEDED:
-            parts.append(data[chunk.start : chunk.stop])
+        parts.append(data[chunk.start : chunk.stop])
+    indexed = data[found[0].payload + 9] == _INDEXED
+    if indexed and not any(chunk.kind == b"PLTE" for chunk in found):
+        raise damaged("its palette is missing")
     return b"".join(parts)
 
 

@@ -108,7 +108,13 @@ def _network(manifest: Manifest) -> nn.Module:
 def _tensors(data: bytes) -> dict[str, Tensor]:
     try:
         return safetensors.load(data)
-    except (SafetensorError, ValueError, KeyError):
+    except (
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+    ):  # an element type or shape unknown to torch
         raise BundleError("model.safetensors is not a safetensors file") from None
 
 

@@ -19,6 +19,7 @@ from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlug
 
 from inference_container import preprocess
 from inference_container.bare import bare
+from inference_container.rows import check_rows
 from shared.errors import Rejected
 from shared.prediction import Reason
 from shared.probe import Header, probe_bytes
@@ -60,8 +61,8 @@ def decode(data: bytes, input_size: int) -> Photo:
     Raises `Rejected` with UNSUPPORTED_MEDIA, TOO_LARGE, TOO_MANY_PIXELS, BAD_DIMENSIONS, TOO_COMPLEX or
     CORRUPT_IMAGE; MemoryError passes, since the file is not to blame. First frame of animations, first picture of
     MPO; colour profiles are ignored; what is transparent becomes white, as on the page it was cut out for.
-    Where a file is complete but its picture is not (a JPEG whose scan stops early, with its end marker in place),
-    the rest is what Pillow makes of it. Safe to call from several threads.
+    A picture that ends early inside a complete file is CORRUPT_IMAGE, too, except a JPEG's later scans (`scans`).
+    Safe to call from several threads.
     """
     header = probe_bytes(data)
     shape = preprocess.target_shape(header.width, header.height, input_size)
@@ -79,20 +80,28 @@ def _small(data: bytes, header: Header, shape: tuple[int, int]) -> Image.Image:
         with _DECODERS[header.content_type](BytesIO(stripped)) as image:
             if image.size != header.stored:
                 raise damaged("its headers contradict each other")
-            return _decoded(image, shape)
+            return _decoded(image, shape, stripped)
     except (Rejected, MemoryError):
         raise
     except Exception as error:  # decoders raise SyntaxError, struct.error, KeyError … on damaged files
         raise Rejected(Reason.CORRUPT_IMAGE, "The file is damaged: it cannot be decoded to its end.") from error
 
 
-def _decoded(image: ImageFile.ImageFile, shape: tuple[int, int]) -> Image.Image:
+def _decoded(image: ImageFile.ImageFile, shape: tuple[int, int], data: bytes) -> Image.Image:
     box = (0.0, 0.0, float(image.width), float(image.height))
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         drafted = image.draft(None, shape)
         box = drafted[1] if drafted else box
     image.load()
+    if isinstance(image, PngImagePlugin.PngImageFile) and _may_lack_rows(image):
+        check_rows(data)
     return _shrunk(image, shape, box)
+
+
+def _may_lack_rows(image: PngImagePlugin.PngImageFile) -> bool:
+    """Pillow leaves rows that never came at zero and says nothing; an interlaced picture may lack any of its rows."""
+    last = image.crop((0, image.height - 1, image.width, image.height))
+    return last.getbbox() is None or bool(image.info.get("interlace"))
 
 
 def _shrunk(image: Image.Image, shape: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,9 @@ from shared.errors import Misconfigured
 
 STARTER = Path(__file__).parent / "models" / "starter"  # the bundle that ships with this repository
 MANIFEST, WEIGHTS = "model.json", "model.safetensors"
+MAX_MANIFEST = 1 << 20  # bytes
+MAX_WEIGHTS = 2 << 30  # bytes; they are held in memory twice while they are read
+MAX_HEADER = 4 << 20  # bytes of the weights' table of contents; a thousand tensors take 0.1 MB
 _COLOR = re.compile(r"#[0-9a-f]{6}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # also a folder's name
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -113,13 +118,29 @@ def check_files(directory: Path) -> Manifest:
 
 
 def check_weights(manifest: Manifest, data: bytes) -> None:
+    """The file is the one that was described, and its table of contents is short and names no tensor twice."""
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise BundleError("model.safetensors is not the file that model.json describes: its sha256 differs")
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > min(MAX_HEADER, len(data) - 8):
+        raise BundleError("model.safetensors is not a safetensors file, or its header is too large")
+    try:
+        header = _strict(data[8 : 8 + size].decode())
+    except (ValueError, RecursionError):
+        raise BundleError("model.safetensors has a header that is not valid JSON or names a tensor twice") from None
+    if not isinstance(header, dict):
+        raise BundleError("model.safetensors is not a safetensors file: its header is not a JSON object")
 
 
 def read(path: Path) -> bytes:
     """A file of a bundle; BundleError names it without its folder."""
+    most = MAX_WEIGHTS if path.name == WEIGHTS else MAX_MANIFEST
     try:
+        about = path.stat()  # a pipe or a device would be read for ever
+        if not stat.S_ISREG(about.st_mode):
+            raise BundleError(f"{path.name} is not a file")
+        if about.st_size > most:
+            raise BundleError(f"{path.name} has more than {most >> 20} MiB")
         return path.read_bytes()
     except FileNotFoundError:
         raise BundleError(f"the bundle has no {path.name}") from None
@@ -129,16 +150,36 @@ def read(path: Path) -> bytes:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text, parse_constant=_no_constant)
+        document = _strict(text)
     except (ValueError, RecursionError):
-        raise BundleError("model.json is not valid JSON") from None
+        raise BundleError("model.json is not valid JSON, or names a key twice") from None
     if not isinstance(document, dict):
         raise BundleError("model.json is not a JSON object")
     return document
 
 
+def _strict(text: str) -> Any:
+    """JSON that every reader understands alike: no key twice, no NaN, no infinity, only text that UTF-8 can hold.
+    ValueError, RecursionError."""
+    document = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
+    json.dumps(document, ensure_ascii=False).encode()  # halves of surrogate pairs are no text
+    return document
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
 
 
 @dataclass(frozen=True)
@@ -182,6 +223,6 @@ def _class(item: Any) -> ClassInfo:
         raise BundleError("model.json: a class is an object with 'id', 'name' and 'color'")
     fields = _Document(item)
     name = fields.of_type("name", str)
-    if not name.strip() or len(name) > 80:
+    if not name.strip() or len(name) > 80 or not name.isprintable():
         raise BundleError("model.json: a class has no usable name")
     return ClassInfo(fields.one_of("id", range(256)), name, fields.matching("color", _COLOR))

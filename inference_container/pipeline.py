@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,10 +65,18 @@ class Segmented:
 
 
 class Pipeline:
-    """One model at work."""
+    """One model at work. `decode`: here, or in a `sandbox`."""
 
-    def __init__(self, device: SegmentingDevice, max_batch: int, batch_wait: float, threads: int) -> None:
+    def __init__(
+        self,
+        device: SegmentingDevice,
+        max_batch: int,
+        batch_wait: float,
+        threads: int,
+        decode: Callable[[bytes, int], Photo] = decode,
+    ) -> None:
         self.manifest = device.manifest
+        self._decode = decode
         limits = Limits(max_batch, int(max_batch * _SPARE * self.manifest.input_size**2), batch_wait)
         self.batcher = Batcher(device.segment, limits, device.lanes)
         self._threads = ThreadPoolExecutor(threads, "codec")
@@ -81,7 +89,7 @@ class Pipeline:
         self.batcher.announce()
         try:
             with ledger.stage("decode"):
-                photo = await loop.run_in_executor(self._threads, decode, data, self.manifest.input_size)
+                photo = await loop.run_in_executor(self._threads, self._decode, data, self.manifest.input_size)
         except BaseException:
             self.batcher.withdraw()
             raise

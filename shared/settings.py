@@ -53,6 +53,7 @@ class Settings:
     idle_seconds: float  # an instance without requests for so long is stopped
     max_batch: int  # photos
     batch_wait_ms: float
+    decode_processes: int  # 0: photos are decoded on threads of the instance itself
     model: str  # bundle directory, empty: the starter bundle
     quotas: bool
     cache: bool
@@ -157,6 +158,7 @@ def _read(environ: Mapping[str, str]) -> Settings:
         idle_seconds=reader.number("IDLE_SECONDS", 60, 0.1, 86_400),
         max_batch=reader.count("MAX_BATCH", 8, 1, 1024),
         batch_wait_ms=reader.number("BATCH_WAIT_MS", 10, 0, 10_000),
+        decode_processes=reader.count("DECODE_PROCESSES", 0, 0, 64),
         model=reader.text("MODEL", ""),
         quotas=reader.flag("QUOTAS", cloud),
         cache=reader.flag("CACHE", True),

@@ -18,6 +18,7 @@ from shared.errors import Busy, Retryable
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # s before another start after the 1st, 2nd, … failure in a row: it doubles
 TURN = 5.0  # s that a busy instance serves before it makes room for a revision that has none
+LONGEST_TURN = 320.0  # s; for one that could not start it doubles with every failure: the old one goes on serving
 Waiter = TypeVar("Waiter")  # how the driver knows a push
 
 
@@ -195,8 +196,10 @@ class Fleet(Generic[Waiter]):
         leaving = sum(one.state in (State.DRAINING, State.STOPPING) for one in self.instances)
         if len(self.instances) < self.limits.instances or len(without) <= leaving:
             return
+        failures = min(self._lines[name].failures for name in without)
+        turn = min(LONGEST_TURN, TURN * 2.0 ** min(failures, 10))
         ready = [one for one in self.instances if one.state is State.READY]
-        done = [one for one in ready if one.inside == 0 or now - one.ready_at >= TURN]
+        done = [one for one in ready if (one.inside == 0 and not failures) or now - one.ready_at >= turn]
         if done:
             min(done, key=lambda one: (-self._living(one.revision), one.inside)).state = State.DRAINING
 

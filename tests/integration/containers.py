@@ -78,11 +78,11 @@ class Container:
 
 
 @contextmanager
-def started(*arguments: str, **settings: str) -> Iterator[Container]:
-    """`python -m inference_container` with MASKLINE_* `settings`; killed at the end if it still runs."""
+def started(*arguments: str, module: str = "inference_container", **settings: str) -> Iterator[Container]:
+    """`python -m MODULE` with MASKLINE_* `settings`; killed at the end if it still runs."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "inference_container", "--port", str(port), *arguments],
+        [sys.executable, "-m", module, "--port", str(port), *arguments],
         env={name: value for name, value in os.environ.items() if not name.startswith("MASKLINE_")} | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

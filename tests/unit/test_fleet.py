@@ -161,6 +161,28 @@ def test_at_the_cap_a_busy_revision_makes_room_for_one_without_an_instance_after
     assert [started.revision for started in one.start(TURN)] == ["b"]
 
 
+def test_at_the_cap_a_revision_that_cannot_start_leaves_the_old_one_serving_longer_each_time() -> None:
+    one = fleet(instances=1, idle=1000, revisions="ab")
+    wait(one, 1, revision="b")
+    now, turns = 0.0, []
+    for _ in range(4):
+        fail_to_start(one, now)
+        wait(one, 2, now=now)
+        [instance] = one.start(now)
+        one.ready(instance, now)
+        one.place()
+        one.leave(instance, now)  # idle from now on
+        began, now = now, now + LONGEST_PAUSE
+        if not one.waiting("b"):
+            wait(one, 3, revision="b", now=now)
+        while not one.stop(now):
+            now += 1
+        turns.append(now - began)
+        one.gone(instance, now)
+    assert turns == sorted(turns)
+    assert turns[-1] >= 8 * TURN
+
+
 def test_nobody_comes_in_when_it_is_closed() -> None:
     one = fleet(concurrency=1)
     instance = ready(one)
