@@ -17,6 +17,7 @@ from shared.errors import (
     Malformed,
     MasklineError,
     NotFound,
+    OverQuota,
     Rejected,
     Retryable,
     StorageFull,
@@ -90,6 +91,8 @@ def problem_of(error: Exception) -> Problem:
 def _details(error: Exception) -> list[Mapping[str, Any]]:
     if isinstance(error, InvalidFields):
         return [{"field": name, "description": problem} for name, problem in error.violations.items()]
+    if isinstance(error, OverQuota):
+        return [{"reason": "QUOTA_EXCEEDED", "limit": error.limit, "allowed": error.allowed}]
     return [{"reason": error.reason}] if isinstance(error, Rejected) else []
 
 
@@ -99,5 +102,5 @@ def _headers(error: Exception) -> Mapping[str, str]:
     if isinstance(error, WrongMethod):
         return {"allow": ", ".join(error.allowed)}
     if isinstance(error, Retryable):
-        return {"retry-after": str(ceil(error.retry_after) if isinstance(error, Busy) else 1)}
+        return {"retry-after": str(max(1, ceil(error.retry_after)) if isinstance(error, Busy) else 1)}
     return {}
