@@ -49,6 +49,7 @@ def publish(runtime: Runtime, prediction: Prediction) -> None:
         prediction.lane.value,
         prediction.deadline,
         prediction.trace,
+        ids.user_digest(prediction.owner_uid),
     )
     runtime.topics.publish(TOPIC, *request.to_message())
 

@@ -45,6 +45,7 @@ class SegmentRequested:
     lane: str
     deadline: datetime
     trace: str = ""
+    user: str = ""  # a digest: users take turns in the queue
 
     SCHEMA_VERSION = "1"
 
@@ -64,6 +65,8 @@ class SegmentRequested:
         }
         if self.trace:
             attributes["traceparent"] = self.trace
+        if self.user:
+            attributes["user"] = self.user
         return json.dumps(body, separators=(",", ":")).encode(), attributes
 
     @classmethod
@@ -82,6 +85,7 @@ class SegmentRequested:
                 lane=attributes["lane"],
                 deadline=datetime.fromisoformat(attributes["deadline"]),
                 trace=attributes.get("traceparent", ""),
+                user=attributes.get("user", ""),
             )
         except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
             raise Malformed("not a segment message") from None

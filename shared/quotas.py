@@ -7,7 +7,6 @@ is pure (`decide`); `charge` applies it.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from math import ceil
 from typing import Any
 from weakref import WeakValueDictionary
 
+from shared import ids
 from shared.errors import Conflict, OverQuota, Retryable
 from shared.ports import Document
 from shared.prediction import COLLECTION as PREDICTIONS
@@ -154,8 +154,8 @@ def _serve(runtime: Runtime, uid: str, batch: Sequence[_Waiting]) -> None:
 
 
 def path_of(uid: str) -> str:
-    """A digest: any uid makes a name, and the document tells nobody whose it is."""
-    return f"{COLLECTION}/{hashlib.sha256(uid.encode()).hexdigest()[:40]}"
+    """Any uid makes a name, and the document tells nobody whose it is."""
+    return f"{COLLECTION}/{ids.user_digest(uid)}"
 
 
 def _charged(runtime: Runtime, uid: str, batch: Sequence[Charge]) -> list[OverQuota | None]:
