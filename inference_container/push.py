@@ -17,6 +17,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from inference_container.admission import Place
 from inference_container.claims import Claims
 from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
 from inference_container.pipeline import Ledger, Pipeline, Segmented
@@ -50,10 +51,10 @@ class Push:
     async def deliver(self, request: Request) -> Response:
         """204 acknowledges; 429 and 503 ask for the message again."""
         try:
-            with self._service.admission.entered():
+            with self._service.admission.entered() as place:
                 pipeline = await self._service.pipeline()
                 wanted = _read(await body_of(request, _ENVELOPE_BYTES))
-                await self._deliver(wanted, pipeline)
+                await self._deliver(wanted, pipeline, place)
         except Permanent as error:
             self._log.warning("unreadable", message=str(error))
         except ClientDisconnect:
@@ -62,9 +63,10 @@ class Push:
             return refused(error if isinstance(error, Retryable) else Retryable(_NOT_NOW))
         return Response(status_code=204)
 
-    async def _deliver(self, wanted: SegmentRequested, pipeline: Pipeline) -> None:
+    async def _deliver(self, wanted: SegmentRequested, pipeline: Pipeline, place: Place) -> None:
         taken = await self._claims.claim(wanted, pipeline.manifest)
         if isinstance(taken, Claim):
+            place.weigh(_pixels(taken.prediction))
             if self._service.stopped.is_set():  # while it was claimed: the drain has not seen this one
                 await self._give_back(taken, wanted)
                 raise Retryable(_STOPPING)
@@ -162,6 +164,11 @@ def _read(body: bytes) -> SegmentRequested:
     """Raises `Malformed`."""
     delivery = envelope.decode(body)
     return SegmentRequested.from_message(delivery.data, delivery.attributes)
+
+
+def _pixels(prediction: Prediction) -> int:
+    """As accept found them in the header."""
+    return int(prediction.input.get("width", 0)) * int(prediction.input.get("height", 0))
 
 
 def _seconds_queued(held: Claim, lease: float) -> float:

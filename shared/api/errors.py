@@ -38,6 +38,10 @@ class TooLarge(Malformed):
     """The body is longer than this request may be."""
 
 
+class TooSlow(Malformed):
+    """The body did not come in time."""
+
+
 class WrongType(Malformed):
     """The body is of a type that this request does not take."""
 
@@ -65,6 +69,7 @@ class Problem:
 
 _BY_TYPE: Sequence[tuple[type[MasklineError], int, str]] = (
     (TooLarge, 413, "INVALID_ARGUMENT"),
+    (TooSlow, 408, "ABORTED"),
     (WrongType, 415, "INVALID_ARGUMENT"),
     (Malformed, 400, "INVALID_ARGUMENT"),
     (Rejected, 400, "INVALID_ARGUMENT"),

@@ -73,8 +73,8 @@ def test_users_take_turns_and_nobodys_own_order_changes(counts: list[int], windo
     while leases := full.lease(0.0):
         got += pushed(leases)
         assert all(full.ack(lease) for lease in leases)
-    for user, count in enumerate(counts):
-        places = [place for place, seq in enumerate(got) if whose[seq] == str(user)]
+    for name, count in enumerate(counts):
+        places = [place for place, seq in enumerate(got) if whose[seq] == str(name)]
         assert [got[place] for place in places] == sorted(got[place] for place in places)
         assert len(places) == count
         for number, place in enumerate(places):  # before it: its own, and at most as many and one of each other user
