@@ -63,6 +63,7 @@ class Settings:
     jwks_url: str  # key set that ID tokens are verified against
     token_issuer: str
     token_audience: str
+    push_identity: str  # gcp profile: e-mail of the service account that Pub/Sub calls the stages as
     log_level: str
 
     @classmethod
@@ -171,6 +172,7 @@ def _read(environ: Mapping[str, str]) -> Settings:
         jwks_url=reader.text("JWKS_URL", _GOOGLE_KEYS if cloud else ""),
         token_issuer=reader.text("TOKEN_ISSUER", f"https://securetoken.google.com/{project}"),
         token_audience=reader.text("TOKEN_AUDIENCE", project),
+        push_identity=reader.text("PUSH_IDENTITY", ""),
         log_level=reader.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
     )
     problems = reader.problems + _contradictions(settings) + _emulators_in_production(profile, environ)
