@@ -23,7 +23,12 @@ from shared.errors import (
     StorageFull,
 )
 
-HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+HEADERS = {  # of every answer: it is data, is kept nowhere, and nothing in it may run or be framed
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
 
 
 class InvalidFields(Malformed):

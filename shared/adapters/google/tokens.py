@@ -1,4 +1,4 @@
-"""Google's own ID tokens, verified in full: signature, issuer, times. Audience and account are the caller's to judge."""
+"""Google's own ID tokens, verified in full: signature, issuer, times. Audience and account are for the caller."""
 
 from __future__ import annotations
 
