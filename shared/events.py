@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.errors import Malformed
+from shared.paths import check_name
 
 FINALIZED = "OBJECT_FINALIZE"
 
@@ -28,9 +29,13 @@ class Uploaded:
     @classmethod
     def from_message(cls, data: bytes, attributes: Mapping[str, str]) -> Uploaded:
         try:
-            return cls(attributes["bucketId"], attributes["objectId"], int(attributes["objectGeneration"]))
+            uploaded = cls(attributes["bucketId"], attributes["objectId"], int(attributes["objectGeneration"]))
         except (KeyError, ValueError):
             raise Malformed("not an upload notification") from None
+        check_name(uploaded.object)
+        if not 0 < uploaded.generation < 1 << 63:
+            raise Malformed("no object has such a generation")
+        return uploaded
 
 
 @dataclass(frozen=True, slots=True)

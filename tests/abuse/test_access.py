@@ -186,7 +186,7 @@ def test_every_refusal_has_one_form_and_tells_nothing_of_the_inside(stack: Backe
     async def steps() -> None:
         async with caller(stack, "alice") as alice, caller(stack) as nobody:
             name = (await announce(alice))["id"]
-            requests = [
+            requests: list[tuple[httpx.AsyncClient, str, str, dict[str, Any]]] = [
                 (nobody, "GET", "/v1/predictions", {}),
                 (alice, "GET", "/v1/nothing", {}),
                 (alice, "PATCH", "/v1/predictions", {}),

@@ -43,9 +43,10 @@ def signed(payload: Any = None, **header: Any) -> str:
 
 
 def public_pem() -> bytes:
-    return (
+    pem: bytes = (
         key("a").public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
+    return pem
 
 
 def confused() -> str:
