@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import finish
 from local import serving
 from local.broker.broker import Broker
 from local.broker.filters import compile_filter
@@ -100,8 +101,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             waits[name] = statistics.median(asyncio.run(_waits(waiting, turns, Path(folder))))
         print(f"{name:20} {waits[name]:8.3f} s")
-    report = {name.replace(" ", "_").replace(",", ""): round(seconds, 3) for name, seconds in waits.items()}
-    print(json.dumps({"benchmark": "fairness", "photos": photos, **report}))
+    seconds = {name.replace(" ", "_").replace(",", ""): round(wait, 3) for name, wait in waits.items()}
+    finish("fairness", {"photos": photos, "seconds": seconds})
 
 
 if __name__ == "__main__":

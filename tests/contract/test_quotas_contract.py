@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -28,8 +28,8 @@ def test_fifty_at_once_get_what_is_allowed_and_no_more(
     settings = Settings.from_env({}, data=tmp_path, quotas=True, quota_daily_photos=LIMIT)
     objects = LocalObjects(tmp_path)
     runtime = Runtime(settings, documents, objects, Queue(), LocalServices(documents))
-    lines = [quotas._Line() for _ in range(4)]
-    monkeypatch.setattr(quotas, "_line_of", lambda *_: lines[threading.get_ident() % 4])
+    lines = cycle([quotas._Line() for _ in range(4)])
+    monkeypatch.setattr(quotas, "_line_of", lambda *_: next(lines))
 
     def charge(number: int) -> bool:
         for _ in range(20):  # as a caller does who is told to come again
