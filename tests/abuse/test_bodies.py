@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import secrets
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import pytest
+from starlette.requests import Request
 
+from inference_container.claims import Claims
+from inference_container.push import Push
+from inference_container.segment import segment
+from inference_container.service import Service
 from local import devtoken
+from shared.api.app import Api
+from shared.logs import Log
 from tests.integration.apis import JPEG, Backend, announce, caller
 
 T = TypeVar("T")
@@ -75,13 +84,11 @@ def test_a_body_is_read_no_further_than_it_may_be_long(stack: Backend) -> None:
 
 
 def test_a_compressed_body_is_not_unpacked(stack: Backend) -> None:
-    import gzip
-
-    bomb = gzip.compress(b" " * (64 << 20))
+    bomb = gzip.compress(b" " * (8 << 20))
 
     async def steps() -> None:
         async with caller(stack, "mallory") as mallory:
-            answer = await mallory.post(POST, content=bomb[:60_000], headers={"content-encoding": "gzip"})
+            answer = await mallory.post(POST, content=bomb, headers={"content-encoding": "gzip"})
             assert answer.status_code == 400
 
     run(steps())
@@ -91,11 +98,6 @@ def test_a_body_that_never_comes_is_not_waited_for(stack: Backend, monkeypatch: 
     monkeypatch.setattr("shared.api.app._BODY_SECONDS", 0.05)
 
     async def steps() -> None:
-        from starlette.requests import Request
-
-        from shared.api.app import Api
-        from shared.logs import Log
-
         async def never() -> Any:
             await asyncio.Event().wait()
 
@@ -106,6 +108,24 @@ def test_a_body_that_never_comes_is_not_waited_for(stack: Backend, monkeypatch: 
         }  # fmt: skip
         answer = await Api(stack.runtime, Log("api", write=stack.logged.append))(Request(scope, never))
         assert answer.status_code == 408
+
+    run(steps())
+
+
+def test_a_full_instance_refuses_before_it_reads(stack: Backend) -> None:
+    async def unread() -> Any:
+        raise AssertionError("the body was read")
+
+    async def steps() -> None:
+        service = Service(stack.settings, Log("test", write=lambda line: None), lambda: None)
+        push = Push(service, Claims(stack.runtime, 1))
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-length", b"20971520")]}
+        with ExitStack() as inside:
+            for _ in range(service.admission.limit):
+                inside.enter_context(service.admission.entered())
+            for answer in (await segment(service, Request(scope, unread)), await push.deliver(Request(scope, unread))):
+                assert answer.status_code == 429
+                assert int(answer.headers["retry-after"]) >= 1
 
     run(steps())
 

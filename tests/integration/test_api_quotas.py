@@ -37,7 +37,8 @@ def test_the_same_request_again_is_answered_even_when_nothing_is_left(tmp_path: 
 
     async def steps() -> None:
         async with caller(stack, "ada") as ada:
-            made = await announce(ada, requestId="r-1")
+            made, *same = await asyncio.gather(*(announce(ada, requestId="r-1") for _ in range(10)))
+            assert {one["id"] for one in same} == {made["id"]}
             refused = await ada.post("/v1/predictions", json=JPEG | {"requestId": "r-2"})
             assert refused.json()["error"]["details"][0]["limit"] == "photosPerDay"
             assert (await announce(ada, requestId="r-1"))["id"] == made["id"]
