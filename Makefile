@@ -35,6 +35,7 @@ bench: $(VENV)/test  ## the benchmarks; each prints one JSON line last
 	$(VENV)/bin/python -m benchmarks.cold_start
 	$(VENV)/bin/python -m benchmarks.broker
 	$(VENV)/bin/python -m benchmarks.functions
+	$(VENV)/bin/python -m benchmarks.fairness
 	$(VENV)/bin/python -m benchmarks.system --photos $(PHOTOS)
 
 bundle: $(VENV)/test  ## the functions' bundles, for Terraform

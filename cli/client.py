@@ -16,6 +16,7 @@ from shared.settings import Settings
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "REJECTED", "CANCELLED", "EXPIRED"})
 _TRIES = 30
 _TIMEOUT = 30.0  # s for one request
+_LONGEST = 60.0  # s: a service that wants a longer pause is not waited for
 _PATIENCE = (0.05, 1.0)  # s between two looks at a prediction: first, last
 
 
@@ -80,10 +81,17 @@ class Client:
                 answer = self.http.request(method, url, **rest)
             except httpx.TransportError:
                 answer = None
-            if answer is not None and answer.status_code not in (429, 502, 503):
+            wish = _wish(answer)
+            if answer is not None and (answer.status_code not in (429, 502, 503) or wish > _LONGEST):
                 return answer
-            time.sleep(min(2.0, 0.1 * 1.5**attempt))
+            time.sleep(max(wish, min(2.0, 0.1 * 1.5**attempt)))
         raise Retryable(f"no answer from {self.url}: is `maskline up` running?")
+
+
+def _wish(answer: httpx.Response | None) -> float:
+    """Seconds that a service which is busy wants to be left alone."""
+    text = answer.headers.get("retry-after", "") if answer is not None and answer.status_code == 429 else ""
+    return float(text) if text.isascii() and text.isdigit() else 0.0
 
 
 def connect(settings: Settings, user: str, token: str = "") -> Client:

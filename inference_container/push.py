@@ -17,14 +17,15 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from inference_container.admission import Place
 from inference_container.claims import Claims
 from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
 from inference_container.pipeline import Ledger, Pipeline, Segmented
-from inference_container.replies import body_of, refused
+from inference_container.replies import body_of, refusal, refused
 from inference_container.service import Service
-from shared import envelope
+from shared import envelope, pushers
 from shared.delivery import Claim, Verdict
-from shared.errors import Busy, MasklineError, NotFound, Permanent, Rejected, Retryable
+from shared.errors import Busy, Denied, MasklineError, NotFound, Permanent, Rejected, Retryable
 from shared.events import SegmentRequested
 from shared.ports import ObjectInfo
 from shared.prediction import Prediction, Reason, State
@@ -48,23 +49,34 @@ class Push:
         self._log = service.log
 
     async def deliver(self, request: Request) -> Response:
-        """204 acknowledges; 429 and 503 ask for the message again."""
+        """204 acknowledges; 403, 429 and 503 ask for the message again."""
         try:
-            with self._service.admission.entered():
+            await self._check_pusher(request)
+            with self._service.admission.entered() as place:
                 pipeline = await self._service.pipeline()
                 wanted = _read(await body_of(request, _ENVELOPE_BYTES))
-                await self._deliver(wanted, pipeline)
+                await self._deliver(wanted, pipeline, place)
         except Permanent as error:
             self._log.warning("unreadable", message=str(error))
         except ClientDisconnect:
             return Response(status_code=499)  # the message comes again
+        except Denied as error:
+            self._log.error("denied", message=str(error))
+            return refusal(403, str(error))
         except (MasklineError, OSError, MemoryError) as error:
             return refused(error if isinstance(error, Retryable) else Retryable(_NOT_NOW))
         return Response(status_code=204)
 
-    async def _deliver(self, wanted: SegmentRequested, pipeline: Pipeline) -> None:
+    async def _check_pusher(self, request: Request) -> None:
+        """Raises `Denied`. In a thread, for a token may have to be verified with keys from afar."""
+        if self._service.settings.profile == "gcp":
+            given, host = request.headers.getlist("authorization"), request.headers.get("host", "")
+            await asyncio.to_thread(pushers.check, self._service.settings, given, host)
+
+    async def _deliver(self, wanted: SegmentRequested, pipeline: Pipeline, place: Place) -> None:
         taken = await self._claims.claim(wanted, pipeline.manifest)
         if isinstance(taken, Claim):
+            place.weigh(_pixels(taken.prediction))
             if self._service.stopped.is_set():  # while it was claimed: the drain has not seen this one
                 await self._give_back(taken, wanted)
                 raise Retryable(_STOPPING)
@@ -162,6 +174,11 @@ def _read(body: bytes) -> SegmentRequested:
     """Raises `Malformed`."""
     delivery = envelope.decode(body)
     return SegmentRequested.from_message(delivery.data, delivery.attributes)
+
+
+def _pixels(prediction: Prediction) -> int:
+    """As accept found them in the header."""
+    return int(prediction.input.get("width", 0)) * int(prediction.input.get("height", 0))
 
 
 def _seconds_queued(held: Claim, lease: float) -> float:

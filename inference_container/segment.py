@@ -10,18 +10,20 @@ from datetime import UTC, datetime
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from inference_container.admission import Place
 from inference_container.faults import DeviceBroken
 from inference_container.pipeline import Ledger
 from inference_container.replies import body_of, refused
 from inference_container.service import Service
 from shared.errors import MasklineError, Rejected, Retryable
+from shared.probe import probe_bytes
 
 
 async def segment(service: Service, request: Request) -> Response:
     ledger = Ledger()
     try:
-        with service.admission.entered():
-            return await _segmented(service, request, ledger)
+        with service.admission.entered() as place:
+            return await _segmented(service, request, ledger, place)
     except ClientDisconnect:
         return Response(status_code=499)  # nobody reads it
     except MasklineError as error:
@@ -34,9 +36,11 @@ async def segment(service: Service, request: Request) -> Response:
         return refused(Retryable("The photo did not fit into memory."))
 
 
-async def _segmented(service: Service, request: Request, ledger: Ledger) -> Response:
+async def _segmented(service: Service, request: Request, ledger: Ledger, place: Place) -> Response:
     began, started = datetime.now(UTC), time.monotonic()
     data = await body_of(request)
+    header = probe_bytes(data)
+    place.weigh(header.width * header.height)
     try:
         async with asyncio.timeout(service.settings.work_budget_seconds):
             pipeline = await service.pipeline()

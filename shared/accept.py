@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared import cache, ids
-from shared.errors import AlreadyExists, NotFound, Rejected
+from shared import cache, ids, quotas
+from shared.errors import AlreadyExists, NotFound, OverQuota, Rejected
 from shared.events import SegmentRequested, Uploaded
 from shared.logs import Log
 from shared.ports import ObjectInfo
@@ -49,6 +49,7 @@ def publish(runtime: Runtime, prediction: Prediction) -> None:
         prediction.lane.value,
         prediction.deadline,
         prediction.trace,
+        ids.user_digest(prediction.owner_uid),
     )
     runtime.topics.publish(TOPIC, *request.to_message())
 
@@ -91,12 +92,23 @@ def _inspect(runtime: Runtime, event: Uploaded, prediction: Prediction) -> Predi
     try:
         info = runtime.objects.stat(event.bucket, event.object, event.generation)
         header = probe(_reader(runtime, info), info.size)
+        _charge(runtime, prediction, info)
     except NotFound:
         return _record(runtime, prediction.failed(Reason.SOURCE_MISSING, _GONE))
     except Rejected as rejection:
         reason = Reason(rejection.reason)
         return _record(runtime, prediction.failed(reason, str(rejection), State.REJECTED))
+    except OverQuota as refusal:
+        return _record(runtime, prediction.failed(Reason.QUOTA_EXCEEDED, str(refusal), State.REJECTED))
     return _record(runtime, cache.answer(runtime, prediction, info) or _queued(prediction, info, header))
+
+
+def _charge(runtime: Runtime, prediction: Prediction, info: ObjectInfo) -> None:
+    """A file that somebody copied into the bucket counts towards its user's day; what was announced is paid for, and
+    the operator has no limits. Raises `OverQuota`."""
+    if prediction.owner_uid != ids.OPERATOR and ids.announced_id(prediction.object) != prediction.id:
+        charge = quotas.Charge(prediction.id, info.size, announced=False)
+        quotas.charge(runtime, prediction.owner_uid, charge)
 
 
 def _queued(prediction: Prediction, info: ObjectInfo, header: Header) -> Prediction:

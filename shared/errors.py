@@ -3,6 +3,7 @@
     MasklineError
     ├── Retryable              try again later            → 503 / nack
     │   ├── Busy               somebody holds it now      → 429 + Retry-After
+    │   │   └── OverQuota      the caller had its share   → the same, and which limit it was
     │   └── StorageFull        no room on the disk        → 507
     ├── Permanent              trying again cannot help   → recorded, then acked
     │   ├── Rejected           the photo is not usable    → REJECTED, with its reason
@@ -33,6 +34,15 @@ class Busy(Retryable):
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class OverQuota(Busy):
+    """A limit of this caller's is reached: `limit` names it, `allowed` is how much it allows."""
+
+    def __init__(self, limit: str, allowed: float, retry_after: float) -> None:
+        super().__init__(f"This is over your limit {limit}, which is {allowed:g}.", retry_after)
+        self.limit = limit
+        self.allowed = allowed
 
 
 class StorageFull(Retryable):

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.errors import Malformed
+from shared.paths import check_name
 
 FINALIZED = "OBJECT_FINALIZE"
 
@@ -28,9 +29,13 @@ class Uploaded:
     @classmethod
     def from_message(cls, data: bytes, attributes: Mapping[str, str]) -> Uploaded:
         try:
-            return cls(attributes["bucketId"], attributes["objectId"], int(attributes["objectGeneration"]))
+            uploaded = cls(attributes["bucketId"], attributes["objectId"], int(attributes["objectGeneration"]))
         except (KeyError, ValueError):
             raise Malformed("not an upload notification") from None
+        check_name(uploaded.object)
+        if not 0 < uploaded.generation < 1 << 63:
+            raise Malformed("no object has such a generation")
+        return uploaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class SegmentRequested:
     lane: str
     deadline: datetime
     trace: str = ""
+    user: str = ""  # a digest: users take turns in the queue
 
     SCHEMA_VERSION = "1"
 
@@ -64,6 +70,8 @@ class SegmentRequested:
         }
         if self.trace:
             attributes["traceparent"] = self.trace
+        if self.user:
+            attributes["user"] = self.user
         return json.dumps(body, separators=(",", ":")).encode(), attributes
 
     @classmethod
@@ -82,6 +90,7 @@ class SegmentRequested:
                 lane=attributes["lane"],
                 deadline=datetime.fromisoformat(attributes["deadline"]),
                 trace=attributes.get("traceparent", ""),
+                user=attributes.get("user", ""),
             )
         except (KeyError, ValueError, TypeError, OverflowError, RecursionError):
             raise Malformed("not a segment message") from None

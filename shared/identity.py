@@ -24,6 +24,7 @@ _REFUSED = "A valid ID token is required: send it as `Authorization: Bearer …`
 _UNKNOWN = "Sign-in cannot be checked right now; please try again."
 _REQUIRED = ["exp", "iat", "aud", "iss", "sub", "auth_time"]
 _LEEWAY = 10.0  # s of difference between clocks
+_LIFETIME = 3600.0  # s that an ID token lives: Firebase issues none that lives longer
 _MAX_TOKEN = 8 << 10  # characters
 _MAX_UID = 128  # characters
 _MAX_SET = 1 << 20  # bytes
@@ -53,7 +54,8 @@ class Identity:
             raise Denied(_REFUSED)
         try:
             header = jwt.get_unverified_header(token)
-            key = self._keys.find(str(header.get("kid", ""))) if header.get("alg") == "RS256" else None
+            plain = header.get("alg") == "RS256" and "crit" not in header  # nothing critical is understood here
+            key = self._keys.find(str(header.get("kid", ""))) if plain else None
             if key is None:
                 raise Denied(_REFUSED)
             return _subject(self._claims(token, key))
@@ -77,12 +79,14 @@ class Identity:
 
 def _subject(claims: Mapping[str, Any]) -> str:
     """The library has checked signature, issuer, audience, `exp` and `iat`; the rest is Firebase's own."""
-    uid, signed_in = claims["sub"], claims["auth_time"]
+    uid, signed_in, lives = claims["sub"], claims["auth_time"], claims["exp"] - claims["iat"]
     if not isinstance(uid, str) or not 0 < len(uid) <= _MAX_UID:
         raise ValueError("sub")
     uid.encode()  # a lone surrogate names nobody: ValueError
-    if isinstance(signed_in, bool) or not isinstance(signed_in, int | float) or signed_in > time.time() + _LEEWAY:
+    if isinstance(signed_in, bool) or not isinstance(signed_in, int | float):
         raise ValueError("auth_time")
+    if not (signed_in <= time.time() + _LEEWAY and lives <= _LIFETIME + _LEEWAY):  # so that NaN fails, too
+        raise ValueError("times")
     return uid
 
 

@@ -59,6 +59,11 @@ def user_segment(uid: str) -> str:
     return uid if _SAFE.fullmatch(uid) else "~" + _base32(uid.encode())
 
 
+def user_digest(uid: str) -> str:
+    """The same for the same user, and tells nobody who it is."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:32]
+
+
 def _uid(segment: str) -> str | None:
     if _SAFE.fullmatch(segment):
         return segment

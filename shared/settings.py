@@ -56,10 +56,16 @@ class Settings:
     decode_processes: int  # 0: photos are decoded on threads of the instance itself
     model: str  # bundle directory, empty: the starter bundle
     quotas: bool
+    quota_per_second: float  # photos that one user may announce, on average
+    quota_burst: int  # photos at once
+    quota_daily_photos: int
+    quota_daily_bytes: int
+    quota_unfinished: int  # photos announced and not ended
     cache: bool
     jwks_url: str  # key set that ID tokens are verified against
     token_issuer: str
     token_audience: str
+    push_identity: str  # gcp profile: e-mail of the service account that Pub/Sub calls the stages as
     log_level: str
 
     @classmethod
@@ -161,10 +167,16 @@ def _read(environ: Mapping[str, str]) -> Settings:
         decode_processes=reader.count("DECODE_PROCESSES", 0, 0, 64),
         model=reader.text("MODEL", ""),
         quotas=reader.flag("QUOTAS", cloud),
+        quota_per_second=reader.number("QUOTA_PER_SECOND", 10, 0.01),
+        quota_burst=reader.count("QUOTA_BURST", 20, 1),
+        quota_daily_photos=reader.count("QUOTA_DAILY_PHOTOS", 2000, 0, 1_000_000_000),
+        quota_daily_bytes=reader.count("QUOTA_DAILY_BYTES", 5 << 30, 0, 1 << 60),
+        quota_unfinished=reader.count("QUOTA_UNFINISHED", 200, 1, 5000),
         cache=reader.flag("CACHE", True),
         jwks_url=reader.text("JWKS_URL", _GOOGLE_KEYS if cloud else ""),
         token_issuer=reader.text("TOKEN_ISSUER", f"https://securetoken.google.com/{project}"),
         token_audience=reader.text("TOKEN_AUDIENCE", project),
+        push_identity=reader.text("PUSH_IDENTITY", ""),
         log_level=reader.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
     )
     problems = reader.problems + _contradictions(settings) + _emulators_in_production(profile, environ)

@@ -6,6 +6,7 @@ unfinished, deadline over              → EXPIRED
 object without a prediction            → accepted
 record past its expireTime             → deleted with its objects
 mask that no prediction points to      → deleted
+quota that nobody used for days        → deleted
 dead letter                            → accepted or published again
 the queue was lost                     → everything unfinished is published again
 """
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from shared import tidy
+from shared import quotas, tidy
 from shared.accept import accept, publish
 from shared.delivery import EXPIRED_MESSAGE, POISON_MESSAGE
 from shared.envelope import Push
@@ -56,6 +57,8 @@ def sweep(runtime: Runtime, log: Log, queue_lost: bool = False, now: datetime | 
     tidy.accept_strays(runtime, now, log)
     tidy.delete_expired(runtime, now, log)
     tidy.delete_orphans(runtime, now, log)
+    if runtime.settings.quotas:
+        quotas.forget(runtime, now)
 
 
 def decide_freed(prediction: Prediction, now: datetime, settings: Settings) -> Prediction | None:

@@ -30,6 +30,7 @@ locals {
     MAX_INSTANCES        = local.gpu_instances
     MAX_BATCH            = var.max_batch
     MODEL                = var.model
+    PUSH_IDENTITY        = "maskline-push@${var.project}.iam.gserviceaccount.com" # known before it is made
   }, var.settings)
   environment = { for name, value in local.settings : "MASKLINE_${name}" => tostring(value) if value != "" }
 

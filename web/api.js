@@ -1,6 +1,7 @@
 // The HTTP API: sign in, announce, upload, read, watch. Whoever restarts is waited for.
 
 const RETRY = [300, 600, 1200, 2000]; // ms before the 2nd, 3rd, … attempt, the last one again and again
+const LONGEST = 60; // s: who is told to come back later than this is told so
 const EARLY = 300_000; // ms before its end that a token is renewed
 
 export class Refused extends Error {} // the service said no: trying again cannot help
@@ -105,8 +106,9 @@ async function patiently(request) {
     });
     const up = answer !== undefined && ![502, 503].includes(answer.status);
     onLink(up);
-    if (up && answer.status !== 429) return answer;
-    await pause(RETRY[Math.min(attempt, RETRY.length - 1)]);
+    const wish = (answer?.status === 429 && Number(answer.headers.get("retry-after"))) || 0; // s
+    if (up && (answer.status !== 429 || wish > LONGEST)) return answer;
+    await pause(Math.max(RETRY[Math.min(attempt, RETRY.length - 1)], 1000 * wish));
   }
 }
 

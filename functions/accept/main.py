@@ -11,6 +11,7 @@ from __future__ import annotations
 import functions_framework
 from cloudevents.http import CloudEvent
 
+from shared import pushers
 from shared.accept import accept
 from shared.envelope import from_json
 from shared.errors import Malformed
@@ -23,6 +24,7 @@ log = Log("accept")
 
 @functions_framework.cloud_event
 def on_upload(event: CloudEvent) -> None:
+    pushers.check_request(runtime().settings, log)
     try:
         push = from_json(event.data)
         uploaded = Uploaded.from_message(push.data, push.attributes)

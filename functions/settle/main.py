@@ -11,6 +11,7 @@ from __future__ import annotations
 import functions_framework
 from cloudevents.http import CloudEvent
 
+from shared import pushers
 from shared.envelope import from_json
 from shared.errors import Malformed
 from shared.logs import Log
@@ -22,6 +23,7 @@ log = Log("settle")
 
 @functions_framework.cloud_event
 def on_sweep(event: CloudEvent) -> None:
+    pushers.check_request(runtime().settings, log)
     try:
         push = from_json(event.data)
     except Malformed as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 
+from local.broker.turns import Turns
 from local.broker.window import Window
 
 
@@ -34,6 +35,11 @@ class Delivery:
     message: Message
     attempts: int = 0  # pushes so far
     due: float = 0.0
+
+    @property
+    def user(self) -> str:
+        """Users take turns."""
+        return self.message.attributes.get("user", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,8 @@ class DeliveryQueue:
         self.through = 0  # the newest seq that ever was in memory: what is beyond comes after it
         self._held: dict[int, Delivery] = {}  # leased ones too, oldest first
         self._bytes = 0
-        self._due: list[tuple[float, int]] = []  # heap of those not leased
+        self._due: list[tuple[float, int]] = []  # heap of those that are not leased and were not due yet
+        self._ready = Turns()
         self._leases: dict[int, Lease] = {}  # oldest deadline first: one ack deadline for all
         self._loading = False
 
@@ -109,11 +116,12 @@ class DeliveryQueue:
     # -- out
 
     def lease(self, now: float) -> list[Lease]:
-        """The due deliveries that the window has room for, oldest due first."""
+        """The due deliveries that the window has room for: users in turns, each user's in the order they came due."""
+        self._make_ready(now)
         leases: list[Lease] = []
         room = self.window.room(len(self._leases), now)
-        while len(leases) < room and self._due and self._due[0][0] <= now:
-            _, seq = heapq.heappop(self._due)
+        while len(leases) < room and self._ready:
+            seq = self._ready.take()
             delivery = self._held.get(seq)
             if delivery is None:
                 continue  # expired while it waited
@@ -170,8 +178,9 @@ class DeliveryQueue:
     def next_time(self) -> float | None:
         """When `expire_leases` or `lease` may next have something to do, if nothing else happens before."""
         times = [lease.deadline for lease in islice(self._leases.values(), 1)]
-        if self._due and len(self._leases) < int(self.window.size):
-            times.append(max(self._due[0][0], self.window.paused_until))
+        if (self._ready or self._due) and len(self._leases) < int(self.window.size):
+            due = 0.0 if self._ready else self._due[0][0]
+            times.append(max(due, self.window.paused_until))
         return min(times, default=None)
 
     # -- about
@@ -197,6 +206,12 @@ class DeliveryQueue:
 
     def _full(self) -> bool:
         return len(self._held) >= self.policy.page or self._bytes >= self.policy.page_bytes
+
+    def _make_ready(self, now: float) -> None:
+        while self._due and self._due[0][0] <= now:
+            _, seq = heapq.heappop(self._due)
+            if seq in self._held:
+                self._ready.add(self._held[seq].user, seq)
 
     def _hold(self, delivery: Delivery) -> None:
         self.through = max(self.through, delivery.seq)

@@ -65,6 +65,7 @@ def headers_of(entry: Entry) -> dict[str, str]:
         "etag": f'"{info.generation}-{entry.metageneration}"',
         "cache-control": "private, max-age=0",
         "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
         "x-goog-generation": str(info.generation),
         "x-goog-metageneration": str(entry.metageneration),
         "x-goog-hash": f"crc32c={info.crc32c},md5={info.md5}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import traceback
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.api.errors import TooLarge, problem_of
+from shared.api.errors import TooLarge, TooSlow, problem_of
 from shared.api.routes import routes
 from shared.api.routing import Call, Route, match
 from shared.api.service import Service
@@ -19,6 +20,7 @@ from shared.identity import Identity
 from shared.logs import Log
 from shared.runtime import Runtime
 
+_BODY_SECONDS = 30.0  # s
 _NO_TOKEN = "An ID token is required: send it as `Authorization: Bearer …`."  # noqa: S105 - a sentence
 
 
@@ -56,17 +58,23 @@ class Api:
 
 
 def _token(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    """Of the one `Authorization` header: where there are two, nobody may choose."""
+    given = request.headers.getlist("authorization")
+    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token.strip():
         raise Denied(_NO_TOKEN)
     return token.strip()
 
 
 async def _read(request: Request, most: int) -> bytes:
-    """The body, read no further than `most` bytes."""
+    """The body, read no further than `most` bytes and waited for no longer than a patient phone needs."""
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > most:
-            raise TooLarge(f"The body may have at most {most // 1024} KiB.")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > most:
+                    raise TooLarge(f"The body may have at most {most // 1024} KiB.")
+    except TimeoutError:
+        raise TooSlow("The body took too long to arrive.") from None
     return bytes(data)

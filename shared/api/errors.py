@@ -17,12 +17,18 @@ from shared.errors import (
     Malformed,
     MasklineError,
     NotFound,
+    OverQuota,
     Rejected,
     Retryable,
     StorageFull,
 )
 
-HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+HEADERS = {  # of every answer: it is data, is kept nowhere, and nothing in it may run or be framed
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
 
 
 class InvalidFields(Malformed):
@@ -35,6 +41,10 @@ class InvalidFields(Malformed):
 
 class TooLarge(Malformed):
     """The body is longer than this request may be."""
+
+
+class TooSlow(Malformed):
+    """The body did not come in time."""
 
 
 class WrongType(Malformed):
@@ -64,6 +74,7 @@ class Problem:
 
 _BY_TYPE: Sequence[tuple[type[MasklineError], int, str]] = (
     (TooLarge, 413, "INVALID_ARGUMENT"),
+    (TooSlow, 408, "ABORTED"),
     (WrongType, 415, "INVALID_ARGUMENT"),
     (Malformed, 400, "INVALID_ARGUMENT"),
     (Rejected, 400, "INVALID_ARGUMENT"),
@@ -90,6 +101,8 @@ def problem_of(error: Exception) -> Problem:
 def _details(error: Exception) -> list[Mapping[str, Any]]:
     if isinstance(error, InvalidFields):
         return [{"field": name, "description": problem} for name, problem in error.violations.items()]
+    if isinstance(error, OverQuota):
+        return [{"reason": "QUOTA_EXCEEDED", "limit": error.limit, "allowed": error.allowed}]
     return [{"reason": error.reason}] if isinstance(error, Rejected) else []
 
 
@@ -99,5 +112,5 @@ def _headers(error: Exception) -> Mapping[str, str]:
     if isinstance(error, WrongMethod):
         return {"allow": ", ".join(error.allowed)}
     if isinstance(error, Retryable):
-        return {"retry-after": str(ceil(error.retry_after) if isinstance(error, Busy) else 1)}
+        return {"retry-after": str(max(1, ceil(error.retry_after)) if isinstance(error, Busy) else 1)}
     return {}

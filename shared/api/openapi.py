@@ -43,7 +43,10 @@ def _predictions() -> dict[str, dict[str, Operation]]:
             "post": _operation(
                 "Announce a photo and get the URL to upload it to",
                 {201: ("Announced, now or earlier with this requestId.", ref("Announced"))},
-                {409: "The requestId was used for something else."},
+                {
+                    409: "The requestId was used for something else.",
+                    429: "Over one of your limits: `details` names it, `Retry-After` says when to come again.",
+                },
                 request={"content": _json(ref("NewPrediction")), "required": True},
             ),
             "get": _operation(

@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from shared import quotas
 from shared.api.announcement import Announcement, draft, read_announcement
 from shared.api.errors import InvalidFields
 from shared.api.routing import Call
@@ -34,20 +35,30 @@ _ENDED = "The prediction has ended already and cannot be cancelled."
 def create(service: Service, call: Call) -> Response:
     wanted = read_announcement(json_object(call.body))
     drafted = draft(wanted, call.uid, datetime.now(UTC), service.runtime.settings, _trace(call.headers))
-    try:
-        service.runtime.store.create(drafted)
-    except AlreadyExists:
-        prediction = _asked_before(service, drafted)
-    else:
-        prediction = drafted
-        service.log("announced", prediction_id=prediction.id, lane=prediction.lane.value, trace=prediction.trace)
+    prediction = _asked_before(service, drafted) or _made(service, drafted, wanted)
     return answer(_announced(service, prediction, wanted), 201)
 
 
-def _asked_before(service: Service, drafted: Prediction) -> Prediction:
+def _made(service: Service, drafted: Prediction, wanted: Announcement) -> Prediction:
+    """Charged first: whoever dies in between has paid for one photo too many, and nobody gets one for nothing."""
+    quotas.charge(service.runtime, drafted.owner_uid, quotas.Charge(drafted.id, wanted.most_bytes))
+    try:
+        service.runtime.store.create(drafted)
+    except AlreadyExists:
+        known = _asked_before(service, drafted)
+        if known is None:
+            raise Conflict(_DELETED_REQUEST) from None
+        return known
+    service.log("announced", prediction_id=drafted.id, lane=drafted.lane.value, trace=drafted.trace)
+    return drafted
+
+
+def _asked_before(service: Service, drafted: Prediction) -> Prediction | None:
     """The prediction that this caller's request id made earlier. Raises `Conflict` if it was for something else."""
-    snapshot = service.runtime.store.get(drafted.id)
-    if snapshot is None or snapshot.prediction.deleted:
+    snapshot = service.runtime.store.get(drafted.id) if drafted.request_id else None
+    if snapshot is None:
+        return None
+    if snapshot.prediction.deleted:
         raise Conflict(_DELETED_REQUEST)
     known = snapshot.prediction
     if (known.owner_uid, known.request_id) != (drafted.owner_uid, drafted.request_id):

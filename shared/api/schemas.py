@@ -153,7 +153,7 @@ def _model() -> Schema:
 
 
 def _error() -> Schema:
-    about = _object((), field=_TEXT, description=_TEXT, reason=_TEXT)
+    about = _object((), field=_TEXT, description=_TEXT, reason=_TEXT, limit=_TEXT, allowed=_NUMBER)
     error = _object(
         ("code", "status", "message", "details"), code=_COUNT, status=_TEXT, message=_TEXT, details=_list(about)
     )

@@ -108,10 +108,11 @@ def serving(stand_in: StandIn) -> Iterator[str]:
 
 
 @contextmanager
-def gateway(data: Path, upstream: str) -> Iterator[str]:
+def gateway(data: Path, upstream: str, objects: str = "") -> Iterator[str]:
     port, nobody = free_ports(2)
     watched = ["--metrics", f"up={upstream}", "--metrics", f"gone={url(nobody)}"]
-    command = [sys.executable, "-m", "local.gateway", "--port", str(port), "--api", upstream, "--objects", upstream]
+    command = [sys.executable, "-m", "local.gateway", "--port", str(port), "--api", upstream]
+    command += ["--objects", objects or upstream]
     environment = os.environ | {"MASKLINE_DATA": str(data)}
     process = subprocess.Popen([*command, *watched], env=environment, stderr=subprocess.DEVNULL)
     try:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from inference_container.admission import Admission
+from inference_container.admission import PIXELS_PER_PLACE, Admission
 from shared.errors import Busy
 
 
@@ -43,3 +43,18 @@ def test_an_idle_instance_takes_a_photo_however_slow_it_is() -> None:
     admission.seconds_per_photo = 60
     with admission.entered():
         assert admission.inside == 1
+
+
+def test_large_photos_leave_room_for_fewer_others() -> None:
+    admission = Admission(limit=4, patience=10)
+    with ExitStack() as inside:
+        first = inside.enter_context(admission.entered())
+        second = inside.enter_context(admission.entered())
+        first.weigh(3 * PIXELS_PER_PLACE)
+        second.weigh(PIXELS_PER_PLACE)
+        with pytest.raises(Busy) as refused, admission.entered():
+            pass
+        assert refused.value.retry_after >= 1
+        second.weigh(PIXELS_PER_PLACE // 2)
+        inside.enter_context(admission.entered())
+    assert (admission.inside, admission.pixels) == (0, 0)

@@ -23,8 +23,9 @@ POLICY = Policy(
 )
 
 
-def delivery(seq: int, due: float = 0.0, published: float = 0.0, data: bytes = b"x") -> Delivery:
-    return Delivery(seq, Message(str(seq), "segment", data, {}, published), due=due)
+def delivery(seq: int, due: float = 0.0, published: float = 0.0, data: bytes = b"x", user: str = "") -> Delivery:
+    attributes = {"user": user} if user else {}
+    return Delivery(seq, Message(str(seq), "segment", data, attributes, published), due=due)
 
 
 def queue(*seqs: int, **changes: Any) -> DeliveryQueue:
@@ -49,6 +50,49 @@ def test_what_is_due_first_goes_first() -> None:
     assert pushed(full.lease(0.5)) == []
     assert full.next_time() == 1.0
     assert pushed(full.lease(5.0)) == [2, 3, 1]
+
+
+def test_one_photo_of_another_user_waits_for_what_is_out_and_for_one_more() -> None:
+    full = queue(max_outstanding=4, page=5000)
+    for seq in range(2000):
+        full.offer(delivery(seq, user="ana"))
+    out = full.lease(0.0)
+    full.offer(delivery(2000, user="bob"))
+    assert full.ack(out[0])
+    assert full.ack(out[1])
+    assert 2000 in pushed(full.lease(0.0))
+
+
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=6), st.integers(1, 8))
+def test_users_take_turns_and_nobodys_own_order_changes(counts: list[int], window: int) -> None:
+    full = queue(max_outstanding=window)
+    whose = [str(user) for user, count in enumerate(counts) for _ in range(count)]
+    for seq, user in enumerate(whose):
+        full.offer(delivery(seq, user=user))
+    got: list[int] = []
+    while leases := full.lease(0.0):
+        got += pushed(leases)
+        assert all(full.ack(lease) for lease in leases)
+    for name, count in enumerate(counts):
+        places = [place for place, seq in enumerate(got) if whose[seq] == str(name)]
+        assert [got[place] for place in places] == sorted(got[place] for place in places)
+        assert len(places) == count
+        for number, place in enumerate(places):  # before it: its own, and at most as many and one of each other user
+            assert place <= sum(min(other, number + 1) for other in counts) - 1
+
+
+def test_who_was_refused_joins_the_end_of_their_own_line_and_nobody_elses() -> None:
+    full = queue(max_outstanding=2, retry_min=1)
+    for seq, user in enumerate(["ana", "ana", "ana", "bob", "bob"]):
+        full.offer(delivery(seq, user=user))
+    first = full.lease(0.0)
+    assert pushed(first) == [0, 3]
+    for lease in first:
+        full.nack(lease, 0.0, busy=True)
+    (second,) = full.lease(0.0)  # the window is smaller now
+    assert pushed([second]) == [1]
+    assert full.ack(second)
+    assert pushed(full.lease(5.0)) == [4, 2]
 
 
 def test_no_more_is_out_than_the_window_has_room_for() -> None:
@@ -170,7 +214,7 @@ class Deliveries(RuleBasedStateMachine):
         for _ in range(count):
             self.seq += 1
             self.disk[self.seq] = self.now
-            self.queue.offer(delivery(self.seq, self.now, self.now))
+            self.queue.offer(delivery(self.seq, self.now, self.now, user="ab"[self.seq % 2]))
 
     @rule()
     def ask_for_a_page(self) -> None:
@@ -188,7 +232,6 @@ class Deliveries(RuleBasedStateMachine):
     @rule()
     def lease(self) -> None:
         leases = self.queue.lease(self.now)
-        assert [lease.delivery.due for lease in leases] == sorted(lease.delivery.due for lease in leases)
         for lease in leases:
             seq = lease.delivery.seq
             assert seq in self.disk, "delivered after its end"

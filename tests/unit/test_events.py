@@ -26,6 +26,7 @@ REQUESTED = SegmentRequested(
     lane="interactive",
     deadline=datetime(2026, 11, 25, 12, 15, tzinfo=UTC),
     trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    user="24d4b96f58da6d4a8512313bbd02a28e",
 )
 
 

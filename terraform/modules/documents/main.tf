@@ -17,6 +17,11 @@ variable "expiring" {
   type        = map(object({ field = string, indexed = bool }))
 }
 
+variable "unindexed" {
+  description = "collection → the field that no index holds"
+  type        = map(string)
+}
+
 variable "deletion_protection" { type = bool }
 
 locals {
@@ -63,6 +68,16 @@ resource "google_firestore_field" "expiring" {
     for_each = each.value.indexed ? [] : [true]
     content {}
   }
+}
+
+resource "google_firestore_field" "unindexed" {
+  for_each = var.unindexed
+
+  database   = google_firestore_database.this.name
+  collection = each.key
+  field      = each.value
+
+  index_config {}
 }
 
 resource "google_firebaserules_ruleset" "this" {
