@@ -74,12 +74,14 @@ def _check_uploads(
 def _check_outcomes(
     report: Report, uploads: dict[Generation, ObjectInfo], predictions: list[Prediction], runtime: Runtime
 ) -> None:
-    newest = {(bucket, name): generation for bucket, name, generation in uploads}
+    newest: dict[tuple[str, str], int] = {}
+    for bucket, name, generation in (*uploads, *((p.bucket, p.object, p.generation) for p in predictions)):
+        newest[bucket, name] = max(generation, newest.get((bucket, name), 0))
     for p in predictions:
         gone_by_right = p.deleted or p.error.get("reason") == Reason.SOURCE_MISSING
         if not p.generation or gone_by_right or (p.bucket, p.object, p.generation) in uploads:
             continue
-        overwritten = newest.get((p.bucket, p.object), 0) > p.generation  # the outcome of the older one stays
+        overwritten = newest[p.bucket, p.object] > p.generation  # the outcome of the older one stays
         if overwritten or runtime.store.get(p.id) is None:
             continue
         report.unexpected.append(f"{p.id} {p.state.value}: there is no {p.object} generation {p.generation}")

@@ -137,6 +137,14 @@ def test_overwritten_photos_are_clean(domain: World) -> None:
     assert report(domain).clean
 
 
+def test_an_overwritten_photo_whose_successor_was_deleted_is_clean(domain: World) -> None:
+    succeeded(domain)
+    event = domain.upload(data=photo(50, 50))
+    domain.accept(event)
+    remove(domain.runtime, copied_id(event))
+    assert report(domain).clean
+
+
 def test_deleted_photos_are_clean(domain: World) -> None:
     for name in ("users/ana/1.png", "users/ana/2.png"):
         remove(domain.runtime, succeeded(domain, name).id)
