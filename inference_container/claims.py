@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from inference_container.manifest import Manifest
+from inference_container.turns import Turns
 from shared import delivery, ids
 from shared.delivery import Claim, Refusal
 from shared.errors import Conflict
@@ -34,6 +35,7 @@ class Claims:
     def __init__(self, runtime: Runtime, threads: int) -> None:
         self.runtime = runtime
         self.working: set[asyncio.Task[Any]] = set()
+        self.turns = Turns()
         self._threads = ThreadPoolExecutor(threads, "store")
         self._store = runtime.store
 
@@ -60,7 +62,7 @@ class Claims:
             for task in late & self.working:
                 task.cancel()
 
-    async def claim(self, request: SegmentRequested, manifest: Manifest) -> Claim | Refusal:
+    async def claim(self, request: SegmentRequested, manifest: Manifest, alone: bool) -> Claim | Refusal:
         settings = self.runtime.settings
         return await self._blocking(
             delivery.claim,
@@ -70,6 +72,7 @@ class Claims:
             lease=timedelta(seconds=settings.lease_seconds),
             max_claims=settings.max_claims,
             model={"name": manifest.name, "version": manifest.version},
+            alone=alone,
         )
 
     async def fetch(self, prediction: Prediction) -> tuple[bytes, str]:

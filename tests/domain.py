@@ -157,7 +157,7 @@ class World:
         assert changed is not None
         return changed
 
-    def claim(self, prediction: Prediction, version: str = "A") -> Worker | Refusal:
+    def claim(self, prediction: Prediction, version: str = "A", alone: bool = True) -> Worker | Refusal:
         """One delivery, up to the claim."""
         taken = delivery.claim(
             self.runtime.store,
@@ -166,6 +166,7 @@ class World:
             lease=timedelta(seconds=self.settings.lease_seconds),
             max_claims=self.settings.max_claims,
             model={"name": "starter", "version": version},
+            alone=alone,
         )
         return Worker(self, taken) if isinstance(taken, Claim) else taken
 

@@ -1,4 +1,4 @@
-"""What a stack's data folder says while it runs and when it has come to rest: the invariants, looked at from outside."""
+"""What a stack's data says while it runs and when it has come to rest: the invariants, looked at from outside."""
 
 from __future__ import annotations
 
