@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.adapters.local.documents import LocalDocuments
@@ -48,8 +49,9 @@ class History:
         return {one.id for one in self.documents.query(COLLECTION, [("state", "in", states)], limit=_PAGE)}
 
     def at_work(self) -> bool:
-        """Somebody holds a claim."""
-        return bool(self.documents.query(COLLECTION, [("state", "==", State.RUNNING.value)], limit=1))
+        """Somebody holds a claim whose lease is not over."""
+        live = ("state", "==", State.RUNNING.value), ("leaseExpireTime", ">", datetime.now(UTC))
+        return bool(self.documents.query(COLLECTION, live, limit=1))
 
     def predictions(self) -> Iterator[Prediction]:
         after = None

@@ -111,7 +111,8 @@ class Process:
         """Status and Retry-After, or nothing if the process dies before."""
         task = asyncio.ensure_future(work)
         self.world.tasks.append(task)
-        await asyncio.wait({task, self.dead}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {task, self.dead}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         return task.result() if task.done() else UNREACHABLE
 
 

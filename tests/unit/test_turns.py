@@ -22,7 +22,8 @@ def play(*steps: str) -> list[str]:
             seen.append(f"{name} out")
 
         tasks = []
-        for name, act in steps:
+        for step in steps:
+            name, act = step[0], step[1]
             if act == "-":
                 leaving[name].set()
             else:
