@@ -13,7 +13,7 @@ from enum import Enum
 from random import Random
 from typing import Any, Literal, TypeVar
 
-from shared.errors import Retryable, StorageFull
+from shared.errors import Conflict, Retryable, StorageFull
 from shared.ports import (
     Data,
     Document,
@@ -36,6 +36,7 @@ class Fault(Enum):
     BEFORE = "fail before"  # nothing happened
     AFTER = "fail after"  # it happened, the caller sees a timeout
     REPEAT = "repeat"  # the adapter's own retry: it happened twice, the caller sees the second answer
+    LOST_RACE = "lose a race"  # a compare-and-set fails because of somebody else, or of contention
     SLOW = "slow"
     FULL = "disk full"  # writes only
     KILL_BEFORE = "kill before"
@@ -66,12 +67,16 @@ class Plan:
         fault = self.choose(name)
         if (fault is Fault.FULL and not writes) or (fault is Fault.REPEAT and not (writes and repeatable)):
             fault = Fault.NONE
+        if fault is Fault.LOST_RACE and name != "documents.replace":
+            fault = Fault.NONE
         self.injected[fault] += 1
         self.pause(fault is Fault.SLOW)
         if fault is Fault.KILL_BEFORE:
             self.kill()
         if fault is Fault.BEFORE:
             raise Retryable("no connection")
+        if fault is Fault.LOST_RACE:
+            raise Conflict("the document has changed since it was read")
         if fault is Fault.FULL:
             raise StorageFull("the disk is full")
         result = call()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
+from shared.ports import Where
 from shared.prediction import COLLECTION, Prediction, State, from_data
 
 RANK = {State.AWAITING_UPLOAD: 0, State.QUEUED: 1, State.RUNNING: 2}  # every end: 3
@@ -50,7 +51,7 @@ class History:
 
     def at_work(self) -> bool:
         """Somebody holds a claim whose lease is not over."""
-        live = ("state", "==", State.RUNNING.value), ("leaseExpireTime", ">", datetime.now(UTC))
+        live: list[Where] = [("state", "==", State.RUNNING.value), ("leaseExpireTime", ">", datetime.now(UTC))]
         return bool(self.documents.query(COLLECTION, live, limit=1))
 
     def predictions(self) -> Iterator[Prediction]:

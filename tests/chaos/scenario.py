@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 from shared import ids
 from shared.api.removal import remove
@@ -169,6 +168,3 @@ def _wrong(world: Simulation, one: Prediction) -> list[str]:
     if expected or (overwritten and one.error.get("reason") == "SOURCE_MISSING"):
         return []
     return [f"{one.id} ended {one.state.value} {dict(one.error)}"]
-
-
-Scenario = Callable[[Loop], Coroutine[Any, Any, Any]]

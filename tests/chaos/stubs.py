@@ -32,6 +32,6 @@ def numbered(number: int) -> bytes:
 @contextmanager
 def stub_stack(data: Path, stub: dict[str, str] | None = None, **settings: str) -> Iterator[Stack]:
     """`stub`: the device's own variables."""
-    with mock.patch.dict(os.environ, {"PYTHONPATH": str(FOLDER), **(stub or {})}):
-        with stack(data, **(QUICK | {"MASKLINE_CACHE": "off"} | settings)) as running:
-            yield running
+    environment = mock.patch.dict(os.environ, {"PYTHONPATH": str(FOLDER), **(stub or {})})
+    with environment, stack(data, **(QUICK | {"MASKLINE_CACHE": "off"} | settings)) as running:
+        yield running
