@@ -1,4 +1,4 @@
-"""Devices and photos that misbehave, in a real stack with a stub device: F9, F20, F21, and answers that are not finite."""
+"""Devices and photos that misbehave, in a real stack with a stub device: F9, F20, F21, answers that are not finite."""
 
 from __future__ import annotations
 
