@@ -73,8 +73,8 @@ def _torture(row: Mapping[str, Any]) -> list[str]:
 def _recovery(row: Mapping[str, Any]) -> list[str]:
     return [
         f"| recovery: `kill -9` of the instance to the published result | p50 {row['p50Seconds']} s,"
-        f" p99 {row['p99Seconds']} s over {row['kills']} kills; lease {row['leaseSeconds']:g} s, target p99 ≤ {row['targetSeconds']:g} s"
-        " | `pytest -m chaos tests/chaos/test_recovery.py` |"
+        f" p99 {row['p99Seconds']} s over {row['kills']} kills; lease {row['leaseSeconds']:g} s,"
+        f" target p99 ≤ {row['targetSeconds']:g} s | `pytest -m chaos tests/chaos/test_recovery.py` |"
     ]
 
 
