@@ -2,7 +2,7 @@
 
 missing      an upload without a prediction, older than a grace period
 duplicated   one generation with two predictions, or a prediction with two masks once it has ended
-unexpected   a prediction whose upload does not exist, or a result of which a file does not
+unexpected   a prediction whose upload does not exist, or a result of which a file does not, or not any more as it was
 stuck        not ended although its deadline is over by more than a grace period
 """
 
@@ -97,6 +97,9 @@ def _check_results(report: Report, files: dict[str, ObjectInfo], predictions: li
         if p.state is State.SUCCEEDED and not p.deleted:
             lost = [_kind(name) for name in objects_of(p.result) or [MASK.name] if name not in files]
             report.unexpected += [f"{p.id} {p.state.value}: its {kind} does not exist" for kind in lost]
+            mask = files.get(p.result.get("object", ""))
+            if mask is not None and mask.generation != p.result["generation"]:
+                report.unexpected.append(f"{p.id} {p.state.value}: its mask was replaced")
         if p.state.terminal and masks[p.id] > 1:
             report.duplicated.append(f"{p.id}: {masks[p.id]} masks")
 

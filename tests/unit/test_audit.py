@@ -79,6 +79,12 @@ def test_an_outcome_without_its_mask_is_unexpected(domain: World) -> None:
     assert report(domain).unexpected == [f"{prediction.id} SUCCEEDED: its mask does not exist"]
 
 
+def test_a_mask_that_was_replaced_is_unexpected(domain: World) -> None:
+    prediction = succeeded(domain)
+    domain.objects.put("results", prediction.result["object"], b"another mask", "image/png")
+    assert report(domain).unexpected == [f"{prediction.id} SUCCEEDED: its mask was replaced"]
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_what_is_long_past_its_deadline_is_stuck(domain: World, running: bool) -> None:
     prediction = domain.queued()
