@@ -16,6 +16,7 @@ from typing import Any
 
 from inference_container.gathering import Gathering
 from inference_container.manifest import Manifest
+from inference_container.turns import Turns
 from shared import delivery, ids
 from shared.delivery import Claim, Refusal
 from shared.errors import Conflict
@@ -35,6 +36,7 @@ class Claims:
     def __init__(self, runtime: Runtime, threads: int, pause: Callable[[], float] = lambda: 0.0) -> None:
         self.runtime = runtime
         self.working: set[asyncio.Task[Any]] = set()
+        self.turns = Turns()
         self._threads = ThreadPoolExecutor(threads, "store")
         self._store = runtime.store
         self._documents = self._objects = self._blocking
@@ -65,7 +67,7 @@ class Claims:
             for task in late & self.working:
                 task.cancel()
 
-    async def claim(self, request: SegmentRequested, manifest: Manifest) -> Claim | Refusal:
+    async def claim(self, request: SegmentRequested, manifest: Manifest, alone: bool) -> Claim | Refusal:
         settings = self.runtime.settings
         taken: Claim | Refusal = await self._documents(
             delivery.claim,
@@ -75,6 +77,7 @@ class Claims:
             lease=timedelta(seconds=settings.lease_seconds),
             max_claims=settings.max_claims,
             model={"name": manifest.name, "version": manifest.version},
+            alone=alone,
         )
         return taken
 

@@ -24,7 +24,7 @@ from inference_container.pipeline import Ledger, Pipeline, Segmented
 from inference_container.replies import body_of, refusal, refused
 from inference_container.service import Service
 from shared import envelope, pushers
-from shared.delivery import Claim, Verdict
+from shared.delivery import Claim, Refusal, Verdict
 from shared.errors import Busy, Denied, MasklineError, NotFound, Permanent, Rejected, Retryable
 from shared.events import SegmentRequested
 from shared.ports import ObjectInfo
@@ -74,17 +74,28 @@ class Push:
             await asyncio.to_thread(pushers.check, self._service.settings, given, host)
 
     async def _deliver(self, wanted: SegmentRequested, pipeline: Pipeline, place: Place) -> None:
-        taken = await self._claims.claim(wanted, pipeline.manifest)
-        if isinstance(taken, Claim):
-            place.weigh(_pixels(taken.prediction))
-            if self._service.stopped.is_set():  # while it was claimed: the drain has not seen this one
-                await self._give_back(taken, wanted)
-                raise Retryable(_STOPPING)
-            await self._work(taken, wanted, pipeline)
+        async with self._claims.turns.together():
+            refusal = await self._claimed(wanted, pipeline, place, alone=False)
+        if refusal and refusal.verdict is Verdict.ALONE:
+            async with self._claims.turns.alone():
+                refusal = await self._claimed(wanted, pipeline, place, alone=True)
+        if refusal is None:
             return
-        self._ended(taken.verdict.value, wanted.prediction_id)
-        if taken.verdict is Verdict.BUSY:
-            raise Busy("Another attempt is at work on this photo.", taken.retry_after)
+        self._ended(refusal.verdict.value, wanted.prediction_id)
+        if refusal.verdict is Verdict.BUSY:
+            raise Busy("Another attempt is at work on this photo.", refusal.retry_after)
+
+    async def _claimed(self, wanted: SegmentRequested, pipeline: Pipeline, place: Place, alone: bool) -> Refusal | None:
+        """Claim it and do the work; or why there is no claim."""
+        taken = await self._claims.claim(wanted, pipeline.manifest, alone)
+        if isinstance(taken, Refusal):
+            return taken
+        place.weigh(_pixels(taken.prediction))
+        if self._service.stopped.is_set():  # while it was claimed: the drain has not seen this one
+            await self._give_back(taken, wanted)
+            raise Retryable(_STOPPING)
+        await self._work(taken, wanted, pipeline)
+        return None
 
     async def _work(self, held: Claim, wanted: SegmentRequested, pipeline: Pipeline) -> None:
         """One claim, until it is committed, abandoned or given back: nothing leaves here with the lease alive."""

@@ -2,7 +2,7 @@
 
 missing      an upload without a prediction, older than a grace period
 duplicated   one generation with two predictions, or a prediction with two masks once it has ended
-unexpected   a prediction whose upload does not exist, or a result of which a file does not
+unexpected   a prediction whose upload does not exist, or a result of which a file does not, or not any more as it was
 stuck        not ended although its deadline is over by more than a grace period
 """
 
@@ -74,12 +74,14 @@ def _check_uploads(
 def _check_outcomes(
     report: Report, uploads: dict[Generation, ObjectInfo], predictions: list[Prediction], runtime: Runtime
 ) -> None:
-    newest = {(bucket, name): generation for bucket, name, generation in uploads}
+    newest: dict[tuple[str, str], int] = {}
+    for bucket, name, generation in (*uploads, *((p.bucket, p.object, p.generation) for p in predictions)):
+        newest[bucket, name] = max(generation, newest.get((bucket, name), 0))
     for p in predictions:
         gone_by_right = p.deleted or p.error.get("reason") == Reason.SOURCE_MISSING
         if not p.generation or gone_by_right or (p.bucket, p.object, p.generation) in uploads:
             continue
-        overwritten = newest.get((p.bucket, p.object), 0) > p.generation  # the outcome of the older one stays
+        overwritten = newest[p.bucket, p.object] > p.generation  # the outcome of the older one stays
         if overwritten or runtime.store.get(p.id) is None:
             continue
         report.unexpected.append(f"{p.id} {p.state.value}: there is no {p.object} generation {p.generation}")
@@ -95,6 +97,9 @@ def _check_results(report: Report, files: dict[str, ObjectInfo], predictions: li
         if p.state is State.SUCCEEDED and not p.deleted:
             lost = [_kind(name) for name in objects_of(p.result) or [MASK.name] if name not in files]
             report.unexpected += [f"{p.id} {p.state.value}: its {kind} does not exist" for kind in lost]
+            mask = files.get(p.result.get("object", ""))
+            if mask is not None and mask.generation != p.result["generation"]:
+                report.unexpected.append(f"{p.id} {p.state.value}: its mask was replaced")
         if p.state.terminal and masks[p.id] > 1:
             report.duplicated.append(f"{p.id}: {masks[p.id]} masks")
 

@@ -23,6 +23,7 @@ class Verdict(Enum):
     """What a delivery of a segment message means, given the document."""
 
     WORK = "work"  # mine: claim it
+    ALONE = "alone"  # mine, but it is the last chance: claim it when this process holds no other claim
     BUSY = "busy"  # a live lease: nack, come back when it is over
     DUPLICATE = "duplicate"  # terminal, superseded or unknown: ack
     POISON = "poison"  # claims exhausted: record FAILED, ack
@@ -36,7 +37,7 @@ class Claim:
     prediction: Prediction
     fence: int
     lease_expire_time: datetime
-    last_chance: bool = False  # one more failure is POISON: run it alone, so that it takes nobody with it
+    last_chance: bool = False  # one more failure is POISON
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,21 @@ def claim(
     lease: timedelta,
     max_claims: int,
     model: dict[str, Any],
+    alone: bool = True,
 ) -> Claim | Refusal:
-    """Take the prediction for `lease`, or say why not. Deliveries may repeat, race and arrive late."""
+    """Take the prediction for `lease`, or say why not. Deliveries may repeat, race and arrive late.
+
+    `alone`: the caller holds no other claim and takes none until this one has ended. Without that there is no last
+    chance: if this photo kills the process, the others are charged, too; if another one does, this one would be POISON.
+    """
     verdict = Verdict.DUPLICATE
     retry_after = 0.0
 
     def step(prediction: Prediction, now: datetime) -> Prediction | None:
         nonlocal verdict, retry_after
         verdict = decide_claim(prediction, generation, now, max_claims)
+        if verdict is Verdict.WORK and not alone and prediction.charged_claims + 1 >= max_claims:
+            verdict = Verdict.ALONE
         if verdict is Verdict.POISON:
             return prediction.failed(Reason.POISON, POISON_MESSAGE)
         if verdict is Verdict.LATE:

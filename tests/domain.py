@@ -13,14 +13,14 @@ from typing import Any, Literal
 from PIL import Image
 
 from shared import delivery, ids, settle
-from shared.accept import accept
+from shared.accept import accept, publish
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
 from shared.adapters.local.services import LocalServices
 from shared.delivery import Claim, Refusal
 from shared.envelope import Push
 from shared.errors import Conflict, Retryable
-from shared.events import SegmentRequested, Uploaded
+from shared.events import FINALIZED, SegmentRequested, Uploaded
 from shared.logs import Log
 from shared.ports import Data, Document, Documents, ObjectInfo, Where
 from shared.prediction import Prediction, State
@@ -138,14 +138,25 @@ class World:
         self.accept(event)
         return self.get(copied_id(event))
 
-    def sweep(self, queue_lost: bool = False) -> None:
-        settle.sweep(self.runtime, self.log, queue_lost, self.now)
+    def sweep(self, queue_lost: bool = False, skew: float = 0.0) -> None:
+        """`skew`: s by which settle's own clock is ahead of the store's."""
+        settle.sweep(self.runtime, self.log, queue_lost, self.now + timedelta(seconds=skew))
 
     def bury(self, message: Message) -> None:
         """The message's attempts are used up: settle gets it as a dead letter."""
         _, data, attributes = message
         source = {"CloudPubSubDeadLetterSourceDeliveryCount": "100"}
         settle.settle(self.runtime, Push(data, attributes | source), self.log)
+
+    def bury_event(self, event: Uploaded) -> None:
+        """An upload's notification was refused too often."""
+        attributes = {
+            "eventType": FINALIZED,
+            "bucketId": event.bucket,
+            "objectId": event.object,
+            "objectGeneration": str(event.generation),
+        }
+        settle.settle(self.runtime, Push(b"", attributes), self.log)
 
     def get(self, prediction_id: str) -> Prediction:
         snapshot = self.runtime.store.get(prediction_id)
@@ -157,7 +168,7 @@ class World:
         assert changed is not None
         return changed
 
-    def claim(self, prediction: Prediction, version: str = "A") -> Worker | Refusal:
+    def claim(self, prediction: Prediction, version: str = "A", alone: bool = True) -> Worker | Refusal:
         """One delivery, up to the claim."""
         taken = delivery.claim(
             self.runtime.store,
@@ -166,6 +177,7 @@ class World:
             lease=timedelta(seconds=self.settings.lease_seconds),
             max_claims=self.settings.max_claims,
             model={"name": "starter", "version": version},
+            alone=alone,
         )
         return Worker(self, taken) if isinstance(taken, Claim) else taken
 
@@ -213,6 +225,11 @@ class Worker:
 
     def give_back(self) -> bool:
         return delivery.give_back(self.world.runtime.store, self.held)
+
+    def give_back_and_publish(self) -> None:
+        """As the container does when it is told to stop."""
+        if self.give_back():
+            publish(self.world.runtime, self.held.prediction)
 
     def abandon(self) -> None:
         delivery.abandon(self.world.runtime.store, self.held)

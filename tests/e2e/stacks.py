@@ -65,7 +65,9 @@ class Stack:
         """Copy a file into the bucket's folder, as anybody may."""
         path = self.data / "buckets" / "uploads" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        draft = path.with_name(f"{path.name}.part")  # renamed: a machine that is busy may stop for long in mid-write
+        draft.write_bytes(data)
+        draft.rename(path)
 
     def ended(self, user: str, count: int) -> list[dict[str, Any]]:
         """The user's predictions, once `count` have ended and none goes on."""

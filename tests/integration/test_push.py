@@ -88,8 +88,8 @@ class Stopping(Claims):
 
     service: Service
 
-    async def claim(self, request: SegmentRequested, manifest: Manifest) -> Claim | Refusal:
-        taken = await super().claim(request, manifest)
+    async def claim(self, request: SegmentRequested, manifest: Manifest, alone: bool) -> Claim | Refusal:
+        taken = await super().claim(request, manifest, alone)
         self.service.stop()
         return taken
 

@@ -79,6 +79,12 @@ def test_an_outcome_without_its_mask_is_unexpected(domain: World) -> None:
     assert report(domain).unexpected == [f"{prediction.id} SUCCEEDED: its mask does not exist"]
 
 
+def test_a_mask_that_was_replaced_is_unexpected(domain: World) -> None:
+    prediction = succeeded(domain)
+    domain.objects.put("results", prediction.result["object"], b"another mask", "image/png")
+    assert report(domain).unexpected == [f"{prediction.id} SUCCEEDED: its mask was replaced"]
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_what_is_long_past_its_deadline_is_stuck(domain: World, running: bool) -> None:
     prediction = domain.queued()
@@ -134,6 +140,14 @@ def test_overwritten_photos_are_clean(domain: World) -> None:
     assert domain.get(copied_id(gone)).error["reason"] == "SOURCE_MISSING"
     domain.wait_for_lease()
     domain.sweep()
+    assert report(domain).clean
+
+
+def test_an_overwritten_photo_whose_successor_was_deleted_is_clean(domain: World) -> None:
+    succeeded(domain)
+    event = domain.upload(data=photo(50, 50))
+    domain.accept(event)
+    remove(domain.runtime, copied_id(event))
     assert report(domain).clean
 
 

@@ -12,7 +12,7 @@ from shared import pipeline
 from shared.delivery import POISON_MESSAGE, Refusal, Verdict, decide_claim
 from shared.errors import Conflict, Retryable
 from shared.prediction import Phase, Prediction, State
-from tests.domain import World
+from tests.domain import Worker, World
 
 
 def refused(domain: World, prediction: Prediction) -> Refusal:
@@ -134,6 +134,19 @@ def test_the_third_claim_is_the_last_chance_and_the_fourth_is_poison(domain: Wor
     ended = domain.get(prediction.id)
     assert (ended.state, ended.error) == (State.FAILED, {"reason": "POISON", "message": POISON_MESSAGE})
     assert refused(domain, prediction).verdict is Verdict.DUPLICATE
+
+
+def test_the_last_chance_is_only_for_who_holds_no_other_claim(domain: World) -> None:
+    prediction = domain.queued()
+    for _ in range(2):
+        assert isinstance(domain.claim(prediction, alone=False), Worker)
+        domain.wait_for_lease()
+    before = domain.get(prediction.id)
+    answer = domain.claim(prediction, alone=False)
+    assert isinstance(answer, Refusal)
+    assert answer.verdict is Verdict.ALONE
+    assert domain.get(prediction.id) == before
+    assert domain.worker(prediction).held.last_chance
 
 
 def test_a_claim_after_the_deadline_expires_the_photo(domain: World) -> None:

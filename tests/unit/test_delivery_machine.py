@@ -1,5 +1,8 @@
-"""Explores the protocol: any order of uploads, deliveries, crashes, lost answers, sweeps and deletions over the real
-stores. A crash is a worker that takes no further step; a zombie, one that takes it later."""
+"""Explores the protocol: any order of uploads, deliveries, crashes, lost answers, late copies, dead letters, sweeps by
+a wrong clock and deletions, for several photos and two models, over the real stores.
+
+A crash is a worker that takes no further step; a zombie, one that takes it later.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shared.api.removal import remove
 from shared.audit import audit
 from shared.delivery import Verdict
-from shared.errors import Retryable
+from shared.errors import Conflict, Retryable
 from shared.events import SegmentRequested, Uploaded
 from shared.prediction import COLLECTION, Prediction, State, from_data
-from tests.domain import PHOTO, Worker, world
+from tests.domain import PHOTO, Message, Worker, world
 
 RANK = {State.AWAITING_UPLOAD: 0, State.QUEUED: 1, State.RUNNING: 2}  # every end: 3
 pytestmark = pytest.mark.timeout(600)  # a failure is made small before it is told
@@ -40,6 +43,7 @@ class Protocol(RuleBasedStateMachine):
         self.events: list[Uploaded] = []  # notifications that are not acked
         self.workers: list[Worker] = []
         self.stored: list[Worker] = []
+        self.acked: list[Message] = []  # a broker may push these again, whenever it likes
         self.cancelled = 0
         self.seen: dict[str, Prediction] = {}
 
@@ -63,9 +67,14 @@ class Protocol(RuleBasedStateMachine):
         self.events.append(self.world.upload(name, PHOTO if good else b"not a photo"))
 
     @precondition(lambda self: self.events)
-    @rule(pick=PICK, acked=st.booleans())
-    def notify(self, pick: int, acked: bool) -> None:
-        self.world.accept(self._take(self.events, pick, acked))
+    @rule(pick=PICK, acked=st.booleans(), dead=st.booleans())
+    def notify(self, pick: int, acked: bool, dead: bool) -> None:
+        """To accept, or as a dead letter to settle."""
+        event = self._take(self.events, pick, acked)
+        if dead:
+            self.world.bury_event(event)
+        else:
+            self.world.accept(event)
 
     @precondition(lambda self: self.events)
     @rule(pick=PICK, recorded=st.booleans())
@@ -83,22 +92,29 @@ class Protocol(RuleBasedStateMachine):
     # -- deliveries
 
     @precondition(lambda self: self.world.queue.messages)
-    @rule(pick=PICK, version=st.sampled_from("AB"), leases=st.sampled_from([0, 1.1, 1.1]), store=st.booleans())
-    def deliver(self, pick: int, version: str, leases: float, store: bool) -> None:
+    @rule(
+        pick=PICK,
+        version=st.sampled_from("AB"),
+        leases=st.sampled_from([0, 1.1, 1.1]),
+        store=st.booleans(),
+        alone=st.booleans(),
+    )
+    def deliver(self, pick: int, version: str, leases: float, store: bool, alone: bool) -> None:
         """The message stays on the queue until somebody acks it: any number of workers may get it."""
         self.wait(leases)
-        worker = self._claim(pick, version)
+        worker = self._claim(pick, version, alone)
         if worker is not None:
             self.workers.append(worker)
             if store:
                 self.store(len(self.workers) - 1)
 
     @precondition(lambda self: self.world.queue.messages)
-    @rule(pick=PICK)
-    def deliver_and_lose_the_claims_answer(self, pick: int) -> None:
-        self.world.documents.lost = Retryable("no answer")
+    @rule(pick=PICK, repeated=st.booleans())
+    def deliver_and_lose_the_claims_answer(self, pick: int, repeated: bool) -> None:
+        """Nobody hears of the claim; or the adapter tries again, and meets its own first try."""
+        self.world.documents.lost = Conflict("it has changed") if repeated else Retryable("no answer")
         try:
-            self._claim(pick, "A")
+            self._claim(pick, "A", alone=True)
         except Retryable:
             pass
         self.world.documents.lost = None
@@ -131,7 +147,12 @@ class Protocol(RuleBasedStateMachine):
         if counted:
             worker.abandon()
         else:
-            worker.give_back()
+            worker.give_back_and_publish()
+
+    @precondition(lambda self: self.acked)
+    @rule(pick=PICK)
+    def deliver_what_was_acked(self, pick: int) -> None:
+        self.world.queue.messages.append(self._take(self.acked, pick, acked=False))
 
     @precondition(lambda self: self.world.queue.messages)
     @rule(pick=PICK, how=st.sampled_from(["acked", "lost", "dead"]))
@@ -141,6 +162,8 @@ class Protocol(RuleBasedStateMachine):
             self.world.bury(message)
         elif how == "acked" and not self.world.get(message[2]["predictionId"]).state.terminal:
             self.world.queue.messages.append(message)  # the protocol answers 2xx for what has ended only
+        elif how == "acked":
+            self.acked.append(message)
 
     # -- people, time and settle
 
@@ -160,9 +183,9 @@ class Protocol(RuleBasedStateMachine):
     def wait(self, leases: float) -> None:
         self.world.wait(leases * self.world.settings.lease_seconds)
 
-    @rule(queue_lost=st.booleans())
-    def sweep(self, queue_lost: bool) -> None:
-        self.world.sweep(queue_lost)
+    @rule(queue_lost=st.booleans(), skew=st.sampled_from([0.0, 0.0, -300.0, 300.0]))
+    def sweep(self, queue_lost: bool, skew: float) -> None:
+        self.world.sweep(queue_lost, skew)
 
     # -- what must always hold
 
@@ -215,9 +238,12 @@ class Protocol(RuleBasedStateMachine):
             if isinstance(answer, Worker) or answer.verdict is not Verdict.BUSY:
                 self.world.queue.messages.remove(message)
 
-    def _claim(self, pick: int, version: str) -> Worker | None:
+    def _claim(self, pick: int, version: str, alone: bool) -> Worker | None:
         request = self.world.queue.requests[pick % len(self.world.queue.messages)]
-        answer = self.world.claim(self.world.get(request.prediction_id), version)
+        before = self.world.get(request.prediction_id)
+        answer = self.world.claim(before, version, alone)
+        last = before.charged_claims == MAX_CLAIMS - 1
+        assert alone or not (last and isinstance(answer, Worker)), "a last chance in company"
         return answer if isinstance(answer, Worker) else None
 
     def _predictions(self) -> list[Prediction]:
