@@ -15,6 +15,7 @@ alone, 32 photos at once with and without one that is damaged, and twice the loa
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10, help="of each ceiling and of the closed loop")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--cores", type=int, default=2, help="workers of the ceiling")
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="workers of the ceiling")
     parser.add_argument("--long", action="store_true", help="then 10,000 photos, with memory after each thousand")
     return parser.parse_args()
 
