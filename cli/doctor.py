@@ -8,17 +8,19 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cli.findings import Finding
-from shared import pipeline
+from shared import capacity, pipeline
 from shared.errors import MasklineError, Misconfigured
+from shared.runtime import connect
 from shared.settings import Settings
 
 _FREE_BYTES = 1 << 30
+_LEDGERS = 200  # photos
 
 
 def add(commands: Any) -> None:
@@ -57,6 +59,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from examine_cloud(settings)
         return
     yield _checked("data folder", lambda: _data(settings), "choose another folder with --data")
+    yield _capacity(settings)
     if settings.profile == "emulator":
         yield _checked("emulators", _emulators, "install what is missing, or use the local profile")
 
@@ -113,6 +116,26 @@ def _model(settings: Settings) -> str:
     manifest = check_files(Path(settings.model) if settings.model else STARTER)
     names = ", ".join(one.name for one in manifest.classes)
     return f"{manifest.name} {manifest.version} ({manifest.architecture}): {names}"
+
+
+def _capacity(settings: Settings) -> Finding:
+    """Never a failure: what was measured on this machine may have been another day's load."""
+    base, inside = capacity.MEASURED["local"], settings.instance_capacity
+    rows = _ledgers(settings)
+    found = capacity.observed(base, inside, rows)
+    times = capacity.Times(settings.work_budget_seconds, settings.lease_seconds, settings.ack_deadline_seconds)
+    wrong = list(capacity.complaints(found, inside, settings.max_batch, times))
+    basis = f"an instance takes {inside} photos, starts in {found.cold_start:.1f} s (the last {len(rows)} photos)"
+    return Finding("capacity", True, "; ".join([basis, *wrong]), "adjust these settings" if wrong else "")
+
+
+def _ledgers(settings: Settings) -> list[Mapping[str, float]]:
+    """Timings of the last photos here, in ms; none where nothing ran yet."""
+    if settings.profile != "local" or not (settings.data / "documents.db").exists():
+        return []
+    documents = connect(settings).documents
+    newest = documents.query("predictions", order_by=[("createTime", "desc")], limit=_LEDGERS)
+    return [row.data["timings"] for row in newest if row.data["state"] == "SUCCEEDED"]
 
 
 def _data(settings: Settings) -> str:

@@ -24,6 +24,11 @@ class Metrics:
             "maskline_stage_seconds", "Time per photo and stage", ["stage"], buckets=_SECONDS, registry=self.registry
         )
         self.in_flight = Gauge("maskline_in_flight", "Photos inside this instance", registry=self.registry)
+        self.seconds_per_photo = Gauge(
+            "maskline_device_seconds_per_photo",
+            "What the device, all its lanes together, needed lately: its inverse bounds images per second",
+            registry=self.registry,
+        )
         self.cold_start = Gauge(
             "maskline_cold_start_seconds", "Start of this process, by phase", ["phase"], registry=self.registry
         )

@@ -30,6 +30,7 @@ class Service:
         self.metrics = Metrics()
         self.admission = Admission(settings.instance_capacity, settings.work_budget_seconds)
         self.metrics.in_flight.set_function(lambda: self.admission.inside)
+        self.metrics.seconds_per_photo.set_function(lambda: self.admission.seconds_per_photo)
         self.cold_start: ColdStart | None = None
         self.stopped = asyncio.Event()
         self.failure = ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from shared.capacity import ACK_RATIO
 from shared.errors import Misconfigured
 
 PATH = Path(__file__).resolve().parent.parent / "pipeline.yaml"
@@ -137,7 +138,7 @@ def _bad_timings(pipeline: Pipeline) -> list[str]:
     for profile, t in pipeline.timings.items():
         if not t.work_budget < t.lease:
             problems.append(f"{profile}: work_budget must be below lease")
-        if not 1.5 * t.lease <= t.ack_deadline:
+        if not ACK_RATIO * t.lease <= t.ack_deadline:
             problems.append(f"{profile}: ack_deadline must be at least 1.5 x lease")
         if not 0 < t.retry_min <= t.retry_max:
             problems.append(f"{profile}: a retry policy needs 0 < retry_min <= retry_max")

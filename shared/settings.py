@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from shared import capacity
 from shared.errors import Misconfigured
 
 PREFIX = "MASKLINE_"
@@ -21,7 +22,6 @@ EMULATOR_VARIABLES = (
     "STORAGE_EMULATOR_HOST",
     "FIREBASE_AUTH_EMULATOR_HOST",
 )
-_BATCHES = 6  # in one instance: on the device, ready for it, two being fetched or decoded, two being claimed or stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Settings:
     @property
     def instance_capacity(self) -> int:
         """Requests that one instance takes at once."""
-        return self.concurrency or _BATCHES * self.max_batch
+        return self.concurrency or capacity.concurrency(self.max_batch)
 
     def environment(self) -> dict[str, str]:
         """This process's environment with exactly these settings in it: what a child process gets."""
@@ -136,6 +136,7 @@ def _read(environ: Mapping[str, str]) -> Settings:
     profile: Profile = reader.choice("PROFILE", "local", ("local", "emulator", "gcp"))  # type: ignore[assignment]
     cloud = profile == "gcp"
     lease = reader.number("LEASE_SECONDS", 150 if cloud else 30, 0.5, 600)
+    ack_deadline = capacity.LONGEST_ACK if cloud else max(60, capacity.ACK_RATIO * lease)
     url = reader.text("URL", "http://127.0.0.1:8080")
     project = reader.text("PROJECT", "maskline-local")
     settings = Settings(
@@ -151,8 +152,8 @@ def _read(environ: Mapping[str, str]) -> Settings:
         uploads_bucket=reader.text("UPLOADS_BUCKET", f"{project}-uploads" if cloud else "uploads"),
         results_bucket=reader.text("RESULTS_BUCKET", f"{project}-results" if cloud else "results"),
         lease_seconds=lease,
-        work_budget_seconds=reader.number("WORK_BUDGET_SECONDS", 0.8 * lease, 0.1, 600),
-        ack_deadline_seconds=reader.number("ACK_DEADLINE_SECONDS", 600 if cloud else max(60, 1.5 * lease), 1, 600),
+        work_budget_seconds=reader.number("WORK_BUDGET_SECONDS", capacity.WORK_SHARE * lease, 0.1, 600),
+        ack_deadline_seconds=reader.number("ACK_DEADLINE_SECONDS", ack_deadline, 1, 600),
         deadline_seconds=reader.number("DEADLINE_SECONDS", 900, 1, 604_800),
         bulk_deadline_seconds=reader.number("BULK_DEADLINE_SECONDS", 86_400, 1, 604_800),
         upload_seconds=reader.number("UPLOAD_SECONDS", 900, 1, 604_800),
@@ -193,7 +194,7 @@ def _contradictions(settings: Settings) -> list[str]:
     problems = []
     if settings.work_budget_seconds >= settings.lease_seconds:
         problems.append("MASKLINE_WORK_BUDGET_SECONDS must be below MASKLINE_LEASE_SECONDS")
-    if settings.ack_deadline_seconds < 1.5 * settings.lease_seconds:
+    if settings.ack_deadline_seconds < capacity.ACK_RATIO * settings.lease_seconds:
         problems.append("MASKLINE_ACK_DEADLINE_SECONDS must be at least 1.5 × MASKLINE_LEASE_SECONDS")
     if settings.batch_wait_ms / 1000 >= settings.work_budget_seconds:
         problems.append("MASKLINE_BATCH_WAIT_MS must be below MASKLINE_WORK_BUDGET_SECONDS")

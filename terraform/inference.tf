@@ -26,7 +26,7 @@ module "segment" {
   memory_mib          = local.segment.memory_mib
   timeout             = local.segment.timeout
   max_instances       = local.gpu_instances
-  concurrency         = 6 * var.max_batch # `Settings.instance_capacity`
+  concurrency         = 6 * var.max_batch # `shared/capacity.py`; a test compares
   environment         = local.environment
   invokers            = { for name in ["push", "deploy"] : name => local.members[name] if contains(keys(local.identities), name) }
   deletion_protection = var.deletion_protection

@@ -81,13 +81,13 @@ variable "gpu_quota" {
 }
 
 variable "max_batch" {
-  description = "Photos in one forward pass at most; an instance takes four times as many requests."
+  description = "Photos in one forward pass at most; an instance takes six times as many requests."
   type        = number
   default     = 8
 
   validation {
-    condition     = var.max_batch >= 1 && var.max_batch <= 250
-    error_message = "`max_batch` must be 1 to 250: Cloud Run gives an instance at most 1000 requests."
+    condition     = var.max_batch >= 1 && var.max_batch <= 166
+    error_message = "`max_batch` must be 1 to 166: an instance takes six times as many requests, and Cloud Run gives it 1000 at most."
   }
 }
 

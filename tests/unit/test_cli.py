@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cli.main import COMMANDS, main
 from inference_container.manifest import STARTER
 from local.stack import free_ports
 from shared import settings
+from shared.adapters.local.documents import LocalDocuments
 from tests.domain import PHOTO, world
 
 
@@ -170,6 +172,19 @@ def test_the_doctor_names_a_folder_that_cannot_be_written(tmp_path: Path, capsys
     assert main(["doctor", "--json", "--data", str(tmp_path / "file" / "data")]) == 1
     row = findings(capsys)["data folder"]
     assert (row["ok"], "--data" in row["next"]) == (False, True)
+
+
+def test_the_doctor_warns_when_settings_contradict_what_photos_took(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    documents = LocalDocuments(tmp_path / "documents.db")
+    row = {"state": "SUCCEEDED", "createTime": datetime.now(UTC), "timings": {"decode": 20_000, "coldStart": 50_000}}
+    documents.create("predictions/slow", row)
+    assert main(["doctor", "--json", "--data", str(tmp_path)]) == 0
+    found = findings(capsys)["capacity"]
+    assert "MASKLINE_WORK_BUDGET_SECONDS 24 is below 60.0" in found["message"]
+    assert "MASKLINE_ACK_DEADLINE_SECONDS 60 is below 80.0" in found["message"]
+    assert (found["ok"], found["next"]) == (True, "adjust these settings")
 
 
 def test_the_doctor_tells_people_the_next_step(

@@ -1,0 +1,190 @@
+"""The offline ceiling: decode, model and encode in a loop on every core, with the container's own code and no server.
+
+One process with one torch thread for each core, one photo at a time: the best way this code can run without a server.
+On a GPU the cores decode and encode only (`codec`), one process keeps the device busy with whole batches (`forward`),
+and the ceiling is the smaller of the two. Workers stay for a whole benchmark, so that windows may take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference_container.device import Device
+
+STAGES = ("decode", "forward", "encode")
+BATCH = 64  # of the device alone, where batches pay
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`cpu_ms` and `stage_ms`: milliseconds per image, of one core."""
+
+    images_per_s: float
+    cpu_ms: float
+    stage_ms: dict[str, float]
+
+
+class Ceiling:
+    """Workers for the photos in `folder` (`0.jpg`, `1.jpg` …)."""
+
+    def __init__(self, folder: Path, device: str, workers: Sequence[subprocess.Popen[str]]) -> None:
+        self._folder = folder
+        self._device = device
+        self._workers = workers
+
+    def measure(self, seconds: float) -> Rate:
+        if self._device == "cpu":
+            return self._all("whole", seconds)
+        return min(self._all("codec", seconds), self.forward(seconds), key=lambda rate: rate.images_per_s)
+
+    def codec(self, seconds: float) -> Rate:
+        return self._all("codec", seconds)
+
+    def forward(self, seconds: float) -> Rate:
+        return _sum([_ask(self._workers[0], "forward", seconds)])
+
+    def masks(self) -> list[bytes]:
+        """The reference: the mask of every photo, made one by one."""
+        return [bytes.fromhex(mask) for mask in _ask(self._workers[0], "masks", 0)["masks"]]
+
+    def _all(self, work: str, seconds: float) -> Rate:
+        for worker in self._workers:
+            _tell(worker, work, seconds)
+        return _sum([_heard(worker) for worker in self._workers])
+
+
+@contextmanager
+def ceiling(folder: Path, device: str, cores: int) -> Iterator[Ceiling]:
+    command = [sys.executable, "-m", "benchmarks.ceiling", str(folder), device]
+    workers = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(cores)]
+    try:
+        for worker in workers:
+            _heard(worker)
+        yield Ceiling(folder, device, workers)
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.wait(20)
+
+
+def _ask(worker: subprocess.Popen[str], work: str, seconds: float) -> dict[str, Any]:
+    _tell(worker, work, seconds)
+    return _heard(worker)
+
+
+def _tell(worker: subprocess.Popen[str], work: str, seconds: float) -> None:
+    assert worker.stdin is not None
+    worker.stdin.write(f"{work} {seconds}\n")
+    worker.stdin.flush()
+
+
+def _heard(worker: subprocess.Popen[str]) -> dict[str, Any]:
+    assert worker.stdout is not None
+    line = worker.stdout.readline()
+    if not line:
+        raise RuntimeError("a worker of the ceiling ended early")
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+def _sum(parts: Sequence[dict[str, Any]]) -> Rate:
+    count = sum(part["count"] for part in parts)
+    stages = {name: sum(part["stages"][name] for part in parts) / count * 1000 for name in STAGES}
+    cpu = sum(part["cpu"] for part in parts) / count * 1000
+    return Rate(sum(part["count"] / part["seconds"] for part in parts), cpu, stages)
+
+
+class _Worker:
+    def __init__(self, folder: Path, device: Device) -> None:
+        from inference_container.cells import laid_out
+        from inference_container.decode import Photo, decode
+        from inference_container.encode import encode
+
+        self._photos = [path.read_bytes() for path in sorted(folder.glob("*.jpg"), key=lambda path: int(path.stem))]
+        self._device = device
+        self._decode: Callable[[bytes], Photo] = lambda data: decode(data, device.manifest.input_size)
+        self._encode: Callable[[Photo, Any], bytes] = lambda photo, classes: (
+            encode(laid_out(classes, photo.width, photo.height), device.manifest.classes).png
+        )
+        self._spent = dict.fromkeys(STAGES, 0.0)
+        self._next = 0
+
+    def answer(self, work: str, seconds: float) -> dict[str, Any]:
+        if work == "masks":
+            return {"masks": [self._whole(data).hex() for data in self._photos]}
+        step = {"whole": self._one, "codec": self._codec, "forward": self._forward}[work]()
+        self._spent = dict.fromkeys(STAGES, 0.0)
+        began, cpu, count = time.monotonic(), time.process_time(), 0
+        while time.monotonic() < began + seconds:
+            count += step()
+        spent = {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}
+        return {"count": count, "stages": self._spent} | spent
+
+    def _one(self) -> Callable[[], int]:
+        def step() -> int:
+            self._whole(self._turn())
+            return 1
+
+        return step
+
+    def _codec(self) -> Callable[[], int]:
+        maps = {data: self._device.segment([self._decode(data).pixels])[0] for data in self._photos}
+
+        def step() -> int:
+            data = self._turn()
+            photo = self._timed("decode", lambda: self._decode(data))
+            self._timed("encode", lambda: self._encode(photo, maps[data]))
+            return 1
+
+        return step
+
+    def _forward(self) -> Callable[[], int]:
+        batch = [self._decode(self._photos[0]).pixels] * (BATCH if self._device.kind == "cuda" else 1)
+
+        def step() -> int:
+            self._timed("forward", lambda: self._device.segment(batch))
+            return len(batch)
+
+        return step
+
+    def _whole(self, data: bytes) -> bytes:
+        photo = self._timed("decode", lambda: self._decode(data))
+        classes = self._timed("forward", lambda: self._device.segment([photo.pixels]))[0]
+        mask: bytes = self._timed("encode", lambda: self._encode(photo, classes))
+        return mask
+
+    def _turn(self) -> bytes:
+        self._next += 1
+        return self._photos[self._next % len(self._photos)]
+
+    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
+        began = time.monotonic()
+        done = work()
+        self._spent[stage] += time.monotonic() - began
+        return done
+
+
+def _work(folder: Path, device: str) -> None:
+    from inference_container.device import Device
+    from inference_container.manifest import STARTER
+
+    loaded = Device(STARTER, device)
+    loaded.warm_up()
+    worker = _Worker(folder, loaded)
+    print("{}", flush=True)
+    for line in sys.stdin:
+        work, seconds = line.split()
+        print(json.dumps(worker.answer(work, float(seconds))), flush=True)
+
+
+if __name__ == "__main__":
+    _work(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,111 @@
+"""What a user would build instead: our network in a peer's server, as `benchmarks.peers` starts it in the peer's venv.
+
+On the path `ours` a peer decodes and encodes with this project's code, so that only serving differs; on `naive` it does
+what tutorials show: full decode, float resize, logits at the photo's size, Pillow's default PNG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference_container.device import Device
+
+_OPTIONS = "PEER_OPTIONS"  # JSON, for the workers that a server starts itself
+
+
+def options() -> argparse.Namespace:
+    """From the command line; in a worker that a server started, those of its parent."""
+    if _OPTIONS in os.environ:
+        return argparse.Namespace(**json.loads(os.environ[_OPTIONS]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--path", choices=("ours", "naive"), default="ours")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="torch's; 0: its own default")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--wait-ms", type=float, default=5)
+    read = parser.parse_args()
+    os.environ[_OPTIONS] = json.dumps(vars(read))
+    return read
+
+
+class Segmenter:
+    """JPEG → PNG, whole or in the three steps that a batching server wants."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        import torch
+
+        from inference_container.device import Device
+        from inference_container.manifest import STARTER
+
+        self.device: Device = Device(STARTER, "cpu")
+        self.naive = given.path == "naive"
+        torch.set_num_threads(given.threads or os.cpu_count() or 1)  # the latter is torch's own default
+        self.device.warm_up()
+
+    def __call__(self, data: bytes) -> bytes:
+        before = self.before(data)
+        return self.after(before, self.forward([before])[0])
+
+    def before(self, data: bytes) -> Any:
+        if self.naive:
+            return _naive_before(data, self.device.manifest.input_size)
+        from inference_container.decode import decode
+
+        return decode(data, self.device.manifest.input_size)
+
+    def forward(self, photos: Sequence[Any]) -> list[Any]:
+        """Neighbours of another shape run alone, as in a peer that knows nothing of buckets."""
+        if self.naive:
+            return [_naive_forward(self.device, photo) for photo in photos]
+        shapes = {photo.pixels.shape for photo in photos}
+        if len(shapes) == 1:
+            return self.device.segment([photo.pixels for photo in photos])
+        return [self.device.segment([photo.pixels])[0] for photo in photos]
+
+    def after(self, photo: Any, answer: Any) -> bytes:
+        if self.naive:
+            return _naive_after(answer, self.device.manifest.classes)
+        from inference_container.cells import laid_out
+        from inference_container.encode import png
+
+        return png(laid_out(answer, photo.width, photo.height), self.device.manifest.classes)
+
+
+def _naive_before(data: bytes, input_size: int) -> Any:
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from inference_container.preprocess import target_shape
+
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None].float()
+    width, height = target_shape(image.width, image.height, input_size)
+    small = torch.nn.functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
+    return small, image.size
+
+
+def _naive_forward(device: Device, photo: Any) -> Any:
+    import torch
+
+    small, (width, height) = photo
+    with torch.inference_mode():
+        logits = device._module(small)
+        return torch.nn.functional.interpolate(logits, (height, width), mode="bilinear").argmax(1)[0].byte().numpy()
+
+
+def _naive_after(ids: Any, classes: Sequence[Any]) -> bytes:
+    from PIL import Image
+
+    image = Image.frombytes("P", ids.shape[::-1], ids.tobytes())
+    image.putpalette(b"".join(one.rgb for one in classes))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()

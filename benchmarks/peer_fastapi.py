@@ -1,0 +1,40 @@
+"""Our network behind FastAPI: a sync endpoint, which FastAPI runs in its thread pool, and uvicorn's worker processes.
+
+Imported by name: the peer's venv has FastAPI, this project's has not.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from benchmarks.peer_app import Segmenter, options
+
+
+def make() -> Any:
+    """The app of one worker."""
+    fastapi = importlib.import_module("fastapi")
+    segmenter = Segmenter(options())
+    body = fastapi.Body(...)
+
+    def predict(data: Any = body) -> Any:
+        try:
+            return fastapi.Response(segmenter(data), media_type="image/png")
+        except Exception as error:
+            raise fastapi.HTTPException(400, "not a photo") from error
+
+    predict.__annotations__["data"] = bytes
+    app = fastapi.FastAPI()
+    app.post("/predict", response_model=None)(predict)
+    return app
+
+
+def main() -> None:
+    given = options()
+    importlib.import_module("uvicorn").run(
+        "benchmarks.peer_fastapi:make", factory=True, port=given.port, workers=given.workers, log_level="warning"
+    )
+
+
+if __name__ == "__main__":
+    main()
