@@ -18,6 +18,10 @@ _FLAG: Schema = {"type": "boolean"}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _URL: Schema = {"type": "string", "format": "uri"}
 _SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_PHASE = (
+    "What is happening, finer than the state; more may be added. An instance writes `decoding` when it takes the photo "
+    "and nothing until it has ended (`batching`, `segmenting` and `storing` are reserved): `timings` has every stage."
+)
 _TIMINGS = ("queued", "coldStart", "fetch", "decode", "batchWait", "forward", "encode", "store", "total")
 
 
@@ -90,7 +94,7 @@ def _prediction() -> Schema:
         required + times,
         id=_TEXT,
         state=_one_of(State),
-        phase=_one_of(Phase),
+        phase=_one_of(Phase) | {"description": _PHASE},
         lane=_one_of(Lane),
         outputs=_list(_one_of(OUTPUTS)),
         input=_object((), contentType=_TEXT, width=_COUNT, height=_COUNT, sha256=_SHA256, sizeBytes=_COUNT),
