@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -16,6 +17,7 @@ from shared.errors import Malformed, MasklineError, Misconfigured, Rejected, Ret
 from shared.settings import Settings
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "REJECTED", "CANCELLED", "EXPIRED"})
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)  # s for one request
 _UNKNOWN, _KNOWN = 2.0, 50.0  # s that a service is waited for: one that never answered, one that did
 _LOOKS = (0.05, 1.0)  # s between two looks at a prediction: first, last
@@ -114,7 +116,8 @@ def connect(settings: Settings, user: str, token: str = "") -> Client:
         raise Misconfigured("the token is not an ID token")
 
     give = (lambda: token) if token else (lambda: devtoken.issue(settings, user))
-    return Client(settings.url.rstrip("/"), give, httpx.Client(timeout=_TIMEOUT))
+    here = urlsplit(settings.url).hostname in _LOOPBACK  # a proxy of the environment is for the world outside
+    return Client(settings.url.rstrip("/"), give, httpx.Client(timeout=_TIMEOUT, trust_env=not here))
 
 
 def content_type_of(file: Path, head: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import threading
@@ -265,6 +266,29 @@ def test_a_service_that_has_answered_before_is_waited_for(monkeypatch: pytest.Mo
         return found
 
     assert a_client(answer).wait("p")["state"] == "SUCCEEDED"
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:  # noqa: N802 - the library's name
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"state": "SUCCEEDED"}')
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_stack_on_this_machine_is_not_looked_for_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_ports(1)[0]}")
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever).start()
+        read = settings.Settings.from_env(url=f"http://127.0.0.1:{server.server_port}")
+        client = cli.client.connect(read, "ada")
+        try:
+            assert client.get("p")["state"] == "SUCCEEDED"
+        finally:
+            client.http.close()
+            server.shutdown()
 
 
 def test_nobody_waits_for_what_is_on_its_way_when_a_person_interrupts() -> None:
