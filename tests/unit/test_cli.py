@@ -269,7 +269,7 @@ def test_a_service_that_has_answered_before_is_waited_for(monkeypatch: pytest.Mo
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b'{"state": "SUCCEEDED"}')
