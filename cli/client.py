@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
-from shared.errors import Malformed, MasklineError, Rejected, Retryable
+from shared.errors import Malformed, MasklineError, Misconfigured, Rejected, Retryable
 from shared.settings import Settings
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "REJECTED", "CANCELLED", "EXPIRED"})
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TRIES = 30
-_TIMEOUT = 30.0  # s for one request
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)  # s for one request
+_UNKNOWN, _KNOWN = 2.0, 50.0  # s that a service is waited for: one that never answered, one that did
 _LONGEST = 60.0  # s: a service that wants a longer pause is not waited for
-_PATIENCE = (0.05, 1.0)  # s between two looks at a prediction: first, last
+_LOOKS = (0.05, 1.0)  # s between two looks at a prediction: first, last
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,12 @@ class Client:
     url: str
     token: Callable[[], str]
     http: httpx.Client
+    answered: threading.Event = field(default_factory=threading.Event)
+    given_up: threading.Event = field(default_factory=threading.Event)
+
+    def give_up(self) -> None:
+        """Every call that waits, in whatever thread, and every later one raises `Retryable`."""
+        self.given_up.set()
 
     def create(self, content_type: str, size: int, request_id: str) -> dict[str, Any]:
         body = {"contentType": content_type, "sizeBytes": size, "requestId": request_id}
@@ -53,12 +63,12 @@ class Client:
 
     def wait(self, prediction_id: str) -> dict[str, Any]:
         """The prediction once it has ended. It always ends: its deadline sees to that."""
-        pause, longest = _PATIENCE
+        pause, longest = _LOOKS
         while True:
             prediction = self.get(prediction_id)
             if prediction["state"] in TERMINAL:
                 return prediction
-            time.sleep(pause)
+            self._pause(pause)
             pause = min(longest, pause * 1.3)
 
     def mask(self, prediction: dict[str, Any]) -> bytes:
@@ -75,17 +85,27 @@ class Client:
         return document
 
     def _send(self, method: str, url: str, **rest: Any) -> httpx.Response:
-        """Every request here may be repeated; a restarting service is waited for."""
+        """Every request here may be repeated; a restarting service is waited for, one that never answered is not."""
+        began, told = time.monotonic(), 0.0  # s that it asked to be left alone
         for attempt in range(_TRIES):
             try:
                 answer = self.http.request(method, url, **rest)
             except httpx.TransportError:
                 answer = None
             wish = _wish(answer)
-            if answer is not None and (answer.status_code not in (429, 502, 503) or wish > _LONGEST):
-                return answer
-            time.sleep(max(wish, min(2.0, 0.1 * 1.5**attempt)))
+            if answer is not None:
+                self.answered.set()
+                if answer.status_code not in (429, 502, 503) or wish > _LONGEST:
+                    return answer
+            if time.monotonic() - began - told > (_KNOWN if self.answered.is_set() else _UNKNOWN):
+                break
+            told += wish
+            self._pause(max(wish, min(2.0, 0.1 * 1.5**attempt)))
         raise Retryable(f"no answer from {self.url}: is `maskline up` running?")
+
+    def _pause(self, seconds: float) -> None:
+        if self.given_up.wait(seconds):
+            raise Retryable("interrupted")
 
 
 def _wish(answer: httpx.Response | None) -> float:
@@ -95,11 +115,18 @@ def _wish(answer: httpx.Response | None) -> float:
 
 
 def connect(settings: Settings, user: str, token: str = "") -> Client:
-    """For `settings.url`. Without a `token`, development tokens of the local profile are made for `user`."""
+    """For `settings.url`. Without a `token`, development tokens of the local profile are made for `user`.
+
+    Raises `Misconfigured` for a token that no header can hold.
+    """
     from local import devtoken
 
+    if not token.isascii() or not token.isprintable():
+        raise Misconfigured("the token is not an ID token")
+
     give = (lambda: token) if token else (lambda: devtoken.issue(settings, user))
-    return Client(settings.url.rstrip("/"), give, httpx.Client(timeout=_TIMEOUT))
+    here = urlsplit(settings.url).hostname in _LOOPBACK  # a proxy of the environment is for the world outside
+    return Client(settings.url.rstrip("/"), give, httpx.Client(timeout=_TIMEOUT, trust_env=not here))
 
 
 def content_type_of(file: Path, head: bytes) -> str:

@@ -16,8 +16,9 @@ from typing import Any
 
 from cli.client import connect
 from cli.overlay import BACKGROUND, write_overlay
-from cli.send import Row, follow, upload
+from cli.send import Row, follow, make_folder, upload
 from local import child
+from local.child import stop_signals
 from shared.errors import Misconfigured
 from shared.settings import Settings
 
@@ -35,7 +36,9 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     from local.samples import prepare
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as Ctrl-C: through every `finally`
+    for number in stop_signals():
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # as Ctrl-C: through every `finally`
+    make_folder(options.out)
     with tempfile.TemporaryDirectory(prefix="maskline-") as folder:
         files = prepare(Path(folder) / "samples")
         with _stack(replace(settings, data=Path(folder) / "data")) as running:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from typing import Any
 
@@ -37,17 +38,35 @@ def _ready(url: str) -> None:
 
 
 def _detached(options: argparse.Namespace, settings: Settings) -> int:
-    """The same command in a session of its own; its first line is passed on."""
+    """The same command in a session of its own; its first line is passed on, or why there is none.
+
+    Its stderr is a file without a name: with ours, who reads our output would wait until the stack ends.
+    """
     command = [sys.executable, "-m", "cli.main", "up", "--port", str(options.port)]
     command += ["--no-samples"] * options.no_samples
-    process = subprocess.Popen(
-        command,
-        env=settings.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command,
+            env=settings.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            start_new_session=True,
+        )
+        line = _first_line(process)
+        print(line, end="", flush=True)
+        if line.startswith("ready "):
+            return 0
+        status = process.wait()
+        said.seek(0)
+        print(said.read().decode("utf-8", "replace"), end="", file=sys.stderr)
+    return status or 1
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> str:
     assert process.stdout is not None
-    line = process.stdout.readline().decode()
-    sys.stdout.write(line)
-    return 0 if line.startswith("ready ") else process.wait()
+    try:
+        return process.stdout.readline().decode()
+    except BaseException:  # Ctrl-C: nothing half-started stays
+        process.terminate()
+        raise

@@ -21,6 +21,12 @@ def command(argv: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *argv]
 
 
+def stop_signals() -> list[signal.Signals]:
+    """What tells a command to stop, beside Ctrl-C: SIGTERM, and SIGHUP (its terminal is gone) unless under nohup."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM] if ignored else [signal.SIGTERM, signal.SIGHUP]
+
+
 def main(arguments: Sequence[str]) -> int:
     parent, argv = int(arguments[0]), arguments[1:]
     if sys.platform == "linux":

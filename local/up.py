@@ -27,10 +27,10 @@ from shared.settings import Settings
 def up(settings: Settings, port: int, samples: bool, ready: Callable[[str], None]) -> None:
     """Run the stack on `port` (0: any free one); `ready(url)` is called when uploads are accepted.
 
-    Returns after SIGTERM or SIGINT, when every process has ended. Raises `Misconfigured`, and then nothing runs.
+    Returns after SIGTERM, SIGINT or SIGHUP, when every process has ended. Raises `Misconfigured`: then nothing runs.
     """
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGINT, *child.stop_signals()):
         signal.signal(number, lambda *_: stopping.set())
     model = checked_model(settings)
     with owned(settings.data) as run:
@@ -79,6 +79,7 @@ def _serve(supervisor: Supervisor, settings: Settings, samples: bool) -> None:
         welcome = subprocess.Popen(
             command, env=settings.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
+    threading.Thread(target=welcome.wait, name="welcome", daemon=True).start()  # or it stays behind as a zombie
     try:
         supervisor.watch()
     finally:

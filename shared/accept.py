@@ -31,6 +31,9 @@ def accept(runtime: Runtime, event: Uploaded, log: Log) -> None:
         log.warning("ignored", bucket=event.bucket, message="not the uploads bucket")
         return
     prediction = _announced(runtime, event) or _copied(runtime, event)
+    if prediction.deleted:  # its photo arrived after its owner had it deleted: nobody could see or delete it later
+        runtime.objects.delete(event.bucket, event.object, event.generation)
+        return
     if prediction.state is State.AWAITING_UPLOAD:
         prediction = _inspect(runtime, event, prediction)
         log(prediction.state.value.lower(), prediction_id=prediction.id, trace=prediction.trace, **prediction.error)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +23,8 @@ EMULATOR_VARIABLES = (
     "STORAGE_EMULATOR_HOST",
     "FIREBASE_AUTH_EMULATOR_HOST",
 )
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")  # Cloud Storage's rule; here also a folder's name
+_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?(/[^\s?#]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,13 @@ class _Reader:
         self.problems: list[str] = []
 
     def text(self, name: str, default: str) -> str:
-        return self.environ.get(PREFIX + name, default)
+        return self.environ.get(PREFIX + name) or default
+
+    def matching(self, name: str, default: str, pattern: re.Pattern[str], what: str) -> str:
+        value = self.text(name, default)
+        if not pattern.fullmatch(value):
+            self.problems.append(f"{PREFIX}{name} must be {what}, not {value!r}")
+        return value
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         value = self.text(name, default)
@@ -137,8 +146,9 @@ def _read(environ: Mapping[str, str]) -> Settings:
     cloud = profile == "gcp"
     lease = reader.number("LEASE_SECONDS", 150 if cloud else 30, 0.5, 600)
     ack_deadline = capacity.LONGEST_ACK if cloud else max(60, capacity.ACK_RATIO * lease)
-    url = reader.text("URL", "http://127.0.0.1:8080")
+    url = reader.matching("URL", "http://127.0.0.1:8080", _URL, "an http:// or https:// URL")
     project = reader.text("PROJECT", "maskline-local")
+    own = f"{project}-" if cloud else ""  # bucket names are global there
     settings = Settings(
         profile=profile,
         project=project,
@@ -149,8 +159,8 @@ def _read(environ: Mapping[str, str]) -> Settings:
         broker_url=reader.text("BROKER_URL", ""),
         objects_url=reader.text("OBJECTS_URL", ""),
         services_url=reader.text("SERVICES_URL", ""),
-        uploads_bucket=reader.text("UPLOADS_BUCKET", f"{project}-uploads" if cloud else "uploads"),
-        results_bucket=reader.text("RESULTS_BUCKET", f"{project}-results" if cloud else "results"),
+        uploads_bucket=reader.matching("UPLOADS_BUCKET", f"{own}uploads", _BUCKET, "the name of a bucket"),
+        results_bucket=reader.matching("RESULTS_BUCKET", f"{own}results", _BUCKET, "the name of a bucket"),
         lease_seconds=lease,
         work_budget_seconds=reader.number("WORK_BUDGET_SECONDS", capacity.WORK_SHARE * lease, 0.1, 600),
         ack_deadline_seconds=reader.number("ACK_DEADLINE_SECONDS", ack_deadline, 1, 600),

@@ -28,7 +28,7 @@ def app(api: str, objects: str, watched: Mapping[str, str], samples: Path) -> St
     upstreams = Upstreams()
 
     async def healthz(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
+        return JSONResponse({"status": "ok"}, headers={"cache-control": "no-store"})  # as the API itself answers
 
     async def metrics(_: Request) -> Response:
         text = await collect(upstreams.session, watched)

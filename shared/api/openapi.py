@@ -13,6 +13,7 @@ from shared.api.service import Service, answer
 from shared.prediction import State
 
 Operation = dict[str, Any]
+_MORE = {"description": "However many are asked for, at most 100 come at once."}
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -53,7 +54,9 @@ def _predictions() -> dict[str, dict[str, Operation]]:
                 "List your predictions, newest first",
                 {200: ("One page.", ref("Predictions"))},
                 parameters=[
-                    _query("pageSize", {"type": "integer", "minimum": 1, "default": 20, "maximum": 100}),
+                    _query(
+                        "pageSize", {"type": "integer", "minimum": 1, "default": 20, "maximum": 999_999_999} | _MORE
+                    ),
                     _query("pageToken", {"type": "string"}),
                     _query("state", {"type": "string", "enum": [state.value for state in State]}),
                 ],

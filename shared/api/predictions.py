@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from shared import quotas
+from shared import ids, quotas
 from shared.api.announcement import Announcement, draft, read_announcement
 from shared.api.errors import InvalidFields
 from shared.api.routing import Call
@@ -119,7 +119,7 @@ def _listing(query: Mapping[str, str]) -> tuple[int, str, list[Any] | None]:
     """Page size, state (empty: any) and cursor."""
     problems = {name: "unknown parameter" for name in query if name not in ("pageSize", "pageToken", "state")}
     size, state, token = query.get("pageSize", str(_PAGE)), query.get("state", ""), query.get("pageToken", "")
-    if not re.fullmatch(r"[0-9]{1,9}", size) or int(size) < 1:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", size):
         problems["pageSize"] = f"must be a whole number from 1; at most {_MAX_PAGE} are returned"
     if state and state not in tuple(State):
         problems["state"] = f"must be one of {', '.join(State)}"
@@ -139,9 +139,10 @@ def _cursor(token: str, state: str) -> list[Any] | None:
     try:
         created, last_id, listed = json.loads(base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True))
         moment = datetime.fromisoformat(created)
+        fine = ids.is_prediction_id(last_id) and moment.tzinfo is not None and listed == state
     except (binascii.Error, ValueError, TypeError, RecursionError):
         return None
-    return [moment, last_id] if isinstance(last_id, str) and moment.tzinfo and listed == state else None
+    return [moment, last_id] if fine else None
 
 
 def cancel(service: Service, call: Call) -> Response:

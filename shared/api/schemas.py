@@ -23,6 +23,10 @@ _RESUMABLE = (
     "with Content-Range and multiples of 256 KiB but for the last, to the Location that it answers with. 308 asks for "
     "more, and its Range says what is there; after a break `Content-Range: bytes */SIZE` asks how far it got."
 )
+_PHASE = (
+    "What is happening, finer than the state; more may be added. An instance writes `decoding` when it takes the photo "
+    "and nothing until it has ended (`batching`, `segmenting` and `storing` are reserved): `timings` has every stage."
+)
 _TIMINGS = ("queued", "coldStart", "fetch", "decode", "batchWait", "forward", "encode", "store", "total")
 
 
@@ -96,7 +100,7 @@ def _prediction() -> Schema:
         required + times,
         id=_TEXT,
         state=_one_of(State),
-        phase=_one_of(Phase),
+        phase=_one_of(Phase) | {"description": _PHASE},
         lane=_one_of(Lane),
         outputs=_list(_one_of(OUTPUTS)),
         input=_object((), contentType=_TEXT, width=_COUNT, height=_COUNT, sha256=_SHA256, sizeBytes=_COUNT),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
@@ -218,7 +219,25 @@ def test_a_listing_walks_in_pages_from_the_newest_and_filters_by_state(stack: Ba
     run(steps())
 
 
-@pytest.mark.parametrize("query", ["pageSize=0", "pageSize=x", "pageToken=x", "pageToken=W10", "state=DONE", "size=1"])
+def forged(*parts: object) -> str:
+    """A page token that we never gave."""
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+NOW, SOME_ID = "2026-01-01T00:00:00+00:00", "p" + "a" * 25
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("pageSize=0", "pageSize=x", "pageToken=x", "pageToken=W10", "state=DONE", "size=1"),
+        f"pageToken={forged(NOW, chr(0xD800), '')}",
+        f"pageToken={forged(NOW, 1, '')}",
+        f"pageToken={forged(NOW, SOME_ID, 'QUEUED')}",
+        f"pageToken={forged(NOW[:-6], SOME_ID, '')}",
+        f"pageToken={forged('0001-01-01T00:00:00+14:00', SOME_ID, '')}",
+    ],
+)
 def test_a_listing_refuses_what_it_does_not_know(stack: Backend, query: str) -> None:
     async def steps() -> None:
         async with caller(stack, "ada") as ada:

@@ -251,7 +251,8 @@ def test_a_foreign_name_for_this_machine_is_refused(scene: Scene, host: str) -> 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST:1"])
 def test_the_names_of_loopback_are_answered(scene: Scene, host: str) -> None:
-    assert raw(scene.url, "GET", "/healthz", Host=host)[0] == 200
+    status, headers, body = raw(scene.url, "GET", "/healthz", Host=host)
+    assert (status, headers["content-type"], json.loads(body)) == (200, "application/json", {"status": "ok"})
 
 
 @pytest.mark.parametrize("path", ["/", "/samples/", "/v1/predictions", "/storage/download/a/b", "/nothing"])

@@ -9,6 +9,7 @@ import pytest
 
 from shared import ids
 from shared.api.announcement import draft, read_announcement
+from shared.api.removal import remove
 from shared.errors import Retryable
 from shared.events import Uploaded
 from shared.prediction import Lane, Phase, Prediction, State
@@ -50,6 +51,16 @@ def test_an_announced_photo_keeps_what_was_announced(domain: World) -> None:
     assert (prediction.owner_uid, prediction.deadline, prediction.trace) == ("ana", made.deadline, made.trace)
     (request,) = domain.queue.requests
     assert (request.lane, request.trace) == ("bulk", made.trace)
+
+
+def test_a_photo_that_arrives_after_its_prediction_was_deleted_is_deleted_too(domain: World) -> None:
+    made = announced(domain)
+    remove(domain.runtime, made.id)
+    event = domain.upload(made.object)
+    domain.accept(event)
+    assert domain.runtime.objects.list(event.bucket) == []
+    assert domain.get(made.id).deleted
+    assert domain.queue.messages == []
 
 
 def test_a_name_that_another_user_announced_is_just_a_file(domain: World) -> None:

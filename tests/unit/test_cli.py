@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
 import cli.client
 from cli.main import COMMANDS, main
+from cli.send import each, mask_name
 from inference_container.manifest import STARTER
 from local.stack import free_ports
 from shared import settings
 from shared.adapters.local.documents import LocalDocuments
+from shared.limits import MAX_BYTES
 from tests.domain import PHOTO, world
 
 
@@ -93,6 +99,12 @@ def test_there_are_no_development_tokens_in_production(
     monkeypatch.setenv("MASKLINE_PROFILE", "gcp")
     assert main(["token", "--user", "alice"]) == 1
     assert "sign in through Firebase" in complaint(capsys)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 129, "\udcff"])
+def test_a_name_that_no_user_can_have_gets_no_token(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "--user", name]) == 1
+    assert "a user's name" in complaint(capsys)
 
 
 # -- audit
@@ -209,9 +221,102 @@ def test_sending_a_file_that_does_not_exist_asks_nobody(tmp_path: Path, capsys: 
 def test_sending_to_nobody_says_what_to_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli.client, "_TRIES", 2)
+    monkeypatch.setattr(cli.client, "_UNKNOWN", 0.1)
     (tmp_path / "cat.png").write_bytes(PHOTO)
     assert main(["send", str(tmp_path / "cat.png"), "--json"]) == 1
     (row,) = document(capsys)
     assert row["state"] == "FAILED"
     assert "is `maskline up` running?" in row["error"]["message"]
+
+
+@pytest.mark.parametrize(("size", "reason"), [(0, "CORRUPT_IMAGE"), (MAX_BYTES + 1, "TOO_LARGE")])
+def test_a_file_of_an_impossible_size_is_rejected_without_being_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int, reason: str
+) -> None:
+    with (tmp_path / "cat.png").open("wb") as file:
+        file.truncate(size)
+    assert main(["send", str(tmp_path / "cat.png"), "--wait", "--json"]) == 1
+    (row,) = document(capsys)
+    assert (row["id"], row["state"], row["error"]["reason"]) == (None, "REJECTED", reason)
+
+
+def test_a_folder_that_no_mask_can_be_written_to_is_one_line_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["send", str(tmp_path / "cat.png"), "--wait", "--out", str(tmp_path / "file")]) == 1
+    assert "folder for the masks" in complaint(capsys)
+
+
+@pytest.mark.parametrize("token", ["tökén", "a\nb"])
+def test_what_can_be_no_token_is_one_line(token: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["send", "cat.png", "--token", token]) == 1
+    assert complaint(capsys) == "maskline: the token is not an ID token"
+
+
+def test_a_name_that_no_terminal_can_show_is_told_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["send", "cat\udcff.png"]) == 1
+    assert "cat\\udcff.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stem", ["cat", "写" * 85, "x" * 251, "cat\udcff"])
+def test_a_mask_gets_a_name_that_every_folder_takes(tmp_path: Path, stem: str) -> None:
+    name = mask_name(Path(f"{stem}.jpg"), "p" + "a" * 25)
+    assert name.endswith(".aaaaaa.mask.png")
+    (tmp_path / name).touch()
+
+
+def a_client(handler: Callable[[httpx.Request], httpx.Response]) -> cli.client.Client:
+    return cli.client.Client("http://here", lambda: "", httpx.Client(transport=httpx.MockTransport(handler)))
+
+
+def test_a_service_that_has_answered_before_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.client, "_UNKNOWN", 0.0)
+    answers = iter([httpx.Response(200, json={"state": "QUEUED"}), None, None])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = next(answers, httpx.Response(200, json={"state": "SUCCEEDED"}))
+        if found is None:
+            raise httpx.ConnectError("it is starting again", request=request)
+        return found
+
+    assert a_client(answer).wait("p")["state"] == "SUCCEEDED"
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"state": "SUCCEEDED"}')
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_stack_on_this_machine_is_not_looked_for_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_ports(1)[0]}")
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever).start()
+        read = settings.Settings.from_env(url=f"http://127.0.0.1:{server.server_port}")
+        client = cli.client.connect(read, "ada")
+        try:
+            assert client.get("p")["state"] == "SUCCEEDED"
+        finally:
+            client.http.close()
+            server.shutdown()
+
+
+def test_nobody_waits_for_what_is_on_its_way_when_a_person_interrupts() -> None:
+    """One item is interrupted; the other would wait for ever."""
+    client = a_client(lambda _: httpx.Response(200, json={"state": "RUNNING"}))
+    waiting = threading.Event()
+
+    def work(item: str) -> dict[str, Any]:
+        if item == "endless":
+            waiting.set()
+            return client.wait(item)
+        waiting.wait()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        each(client, "waiting", ["endless", "interrupted"], work)

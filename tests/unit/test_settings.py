@@ -45,6 +45,26 @@ def test_times_and_buckets_that_contradict_each_other_are_refused(environ: dict[
         Settings.from_env(environ)
 
 
+@pytest.mark.parametrize("name", ["UPLOADS_BUCKET", "RESULTS_BUCKET"])
+@pytest.mark.parametrize("value", ["../photos", "a/b", ".", "Photos", "ab", "a b c"])
+def test_a_name_that_no_bucket_can_have_is_refused(name: str, value: str) -> None:
+    with pytest.raises(Misconfigured, match=name):
+        Settings.from_env({f"MASKLINE_{name}": value})
+
+
+@pytest.mark.parametrize(
+    "value", ["8080", "127.0.0.1:8080", "ftp://here", "http://", "http://a b", "http://u:p@here", "http://["]
+)
+def test_a_url_that_nobody_can_call_is_refused(value: str) -> None:
+    with pytest.raises(Misconfigured, match="MASKLINE_URL"):
+        Settings.from_env({"MASKLINE_URL": value})
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    names = ("DATA", "URL", "PROJECT", "UPLOADS_BUCKET", "LEASE_SECONDS", "PROFILE", "CACHE")
+    assert Settings.from_env({f"MASKLINE_{name}": "" for name in names}) == Settings.from_env({})
+
+
 @pytest.mark.parametrize("name", settings.EMULATOR_VARIABLES)
 def test_production_refuses_to_talk_to_an_emulator(name: str) -> None:
     with pytest.raises(Misconfigured, match=name):

@@ -15,21 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from shared.adapters.local.blobs import storage_errors
-from shared.errors import Denied, Misconfigured
+from shared.errors import Denied, Malformed, Misconfigured
 from shared.identity import key_file
 from shared.settings import Settings
 
 _KEY_BITS = 2048
+_MAX_USER = 128  # characters, as a Firebase uid
 DEMO_USER = "demo"
 SECONDS = 3600  # s that a token is valid, as Firebase's
 
 
 def issue(settings: Settings, user: str, seconds: float = SECONDS) -> str:
-    """An ID token for `user`, valid for `seconds` from now. Makes the key set if there is none."""
+    """An ID token for `user`, valid for `seconds` from now. Makes the key set if there is none.
+
+    Raises `Malformed` for a name that no user can have.
+    """
     import jwt
 
     if settings.profile == "gcp":
         raise Denied("development tokens are not for production")
+    _check(user)
     key = prepare(settings)
     now = int(time.time())
     claims = {
@@ -42,6 +47,15 @@ def issue(settings: Settings, user: str, seconds: float = SECONDS) -> str:
         "exp": now + int(seconds),
     }
     return jwt.encode(claims, key, algorithm="RS256", headers={"kid": _key_id(key)})
+
+
+def _check(user: str) -> None:
+    try:
+        user.encode()
+    except UnicodeEncodeError:
+        raise Malformed("a user's name is Unicode text") from None
+    if not 0 < len(user) <= _MAX_USER:
+        raise Malformed(f"a user's name has 1 to {_MAX_USER} characters")
 
 
 def prepare(settings: Settings) -> Any:
