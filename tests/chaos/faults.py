@@ -176,7 +176,7 @@ class FaultyObjects:
 
     def sign(
         self,
-        method: Literal["GET", "PUT"],
+        method: Literal["GET", "PUT", "POST"],
         bucket: str,
         name: str,
         expires: datetime,

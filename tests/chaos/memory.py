@@ -161,7 +161,7 @@ class MemoryObjects:
 
     def sign(
         self,
-        method: Literal["GET", "PUT"],
+        method: Literal["GET", "PUT", "POST"],
         bucket: str,
         name: str,
         expires: datetime,
