@@ -37,7 +37,8 @@ from tests.integration.apis import Backend, announce, backend, caller
 ACCOUNT = "api@project.iam.gserviceaccount.com"
 SOON = datetime.now(UTC) + timedelta(minutes=15)
 WAIT = 10.0  # s for those that must come together
-THREADS = 16  # that sign for one API process
+THREADS = 16  # that sign for one API process at most
+TOGETHER = 4
 
 
 class Account(Credentials):
@@ -260,7 +261,7 @@ def test_a_page_of_masks_is_signed_side_by_side_and_then_not_again(
             for _ in range(count):
                 stack.succeed((await announce(ann))["id"])
         async with caller(stack, "ann", application) as ann:
-            iam.together = threading.Barrier(THREADS)  # two full rounds; it breaks unless so many come at once
+            iam.together = threading.Barrier(TOGETHER)  # it breaks unless so many come at once
             pages = [(await ann.get(f"/v1/predictions?pageSize={count}")).json()["predictions"] for _ in range(2)]
             [urls, again] = [[one["result"]["maskUrl"] for one in page] for page in pages]
             assert len(set(urls)) == count
@@ -269,4 +270,5 @@ def test_a_page_of_masks_is_signed_side_by_side_and_then_not_again(
             assert shown["result"]["maskUrl"] == urls[0]
 
     asyncio.run(steps())
-    assert (len(iam.requests), iam.most_at_once) == (count, THREADS)
+    assert len(iam.requests) == count
+    assert TOGETHER <= iam.most_at_once <= THREADS
