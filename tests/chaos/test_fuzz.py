@@ -14,6 +14,7 @@ from tests.hostile import fuzz
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(7200)]
 MANY = settings(
+    derandomize=False,
     deadline=None,
     max_examples=int(os.environ.get("MASKLINE_CHAOS_EXAMPLES", "5000")),
     suppress_health_check=list(HealthCheck),

@@ -164,7 +164,9 @@ nested = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.dictionaries(keys, nested, max_size=4))
 def test_any_data_survives_the_round_trip(documents: Documents, data: dict[str, Any]) -> None:
     path = f"predictions/{new_prediction_id()}"

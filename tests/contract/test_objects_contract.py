@@ -194,7 +194,9 @@ def test_names_that_cloud_storage_refuses_are_refused(objects: Objects, name: st
     assert objects.list("uploads") == []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     data=st.binary(max_size=4096), name=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=3, max_size=40)
 )
