@@ -38,11 +38,11 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     for number in stop_signals():
         signal.signal(number, lambda number, _: sys.exit(128 + number))  # as Ctrl-C: through every `finally`
-    make_folder(options.out)
     with tempfile.TemporaryDirectory(prefix="maskline-") as folder:
         files = prepare(Path(folder) / "samples")
         with _stack(replace(settings, data=Path(folder) / "data")) as running:
             client = connect(running, _USER)
+            make_folder(options.out)
             rows = follow(client, upload(client, files), options.out)
         rows = [_with_overlay(row) for row in rows]
     failed = sum(row["state"] != "SUCCEEDED" for row in rows)

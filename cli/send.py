@@ -120,14 +120,16 @@ def mask_name(file: Path, prediction_id: str) -> str:
 def each(client: Client, what: str, items: list[Any], work: Callable[[Any], Row]) -> list[Row]:
     """What `work` makes of each item, in order; a few at once, with a progress bar called `what`."""
     rows: dict[int, Row] = {}
-    with ThreadPoolExecutor(_AT_ONCE) as pool, tqdm(total=len(items), desc=what, file=sys.stderr, unit="photo") as bar:
-        running = {pool.submit(work, item): place for place, item in enumerate(items)}
-        try:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        with tqdm(total=len(items), desc=what, file=sys.stderr, unit="photo") as bar:
+            running = {pool.submit(work, item): place for place, item in enumerate(items)}
             for done in as_completed(running):
                 rows[running[done]] = done.result()
                 bar.update()
-        except BaseException:  # Ctrl-C: what is on its way goes on without us
-            client.give_up()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    except BaseException:  # Ctrl-C: what is on its way goes on without us
+        client.give_up()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
     return [rows[place] for place in range(len(items))]

@@ -122,7 +122,10 @@ class Supervisor:
 
     def _tell(self) -> None:
         rows = [Process(c.role.name, c.process.pid, c.started) for c in self._children if c.process is not None]
-        self.changed(rows)
+        try:
+            self.changed(rows)
+        except OSError as error:  # a full disk: `ps` shows what was, and the stack goes on
+            self.log.warning("unrecorded", message=error.strerror)
 
     def _last_words(self, one: _Child) -> str:
         said = (self.logs / f"{one.role.name}.log").read_bytes()[one.log_start :]

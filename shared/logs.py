@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
@@ -30,7 +31,8 @@ class Log:
         trace = fields.pop("trace", "")
         if trace.count("-") == 3:  # W3C traceparent: version-trace-span-flags
             _, record["logging.googleapis.com/trace"], record["logging.googleapis.com/spanId"], _ = trace.split("-")
-        self._write(json.dumps(record | fields, default=str, separators=(",", ":")))
+        with suppress(OSError):  # a full disk must not stop what the line is about
+            self._write(json.dumps(record | fields, default=str, separators=(",", ":")))
 
     def warning(self, action: str, **fields: Any) -> None:
         self(action, "WARNING", **fields)

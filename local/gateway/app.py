@@ -60,4 +60,5 @@ def app(api: str, objects: str, watched: Mapping[str, str], samples: Path) -> St
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return Problem(error.status_code, _STATUS.get(error.status_code, "INVALID_ARGUMENT"), error.detail).response()
+    status = _STATUS.get(error.status_code, "INVALID_ARGUMENT")
+    return Problem(error.status_code, status, error.detail, headers=error.headers or {}).response()

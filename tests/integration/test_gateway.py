@@ -299,3 +299,8 @@ def test_sample_photos_are_listed_and_served_and_nothing_beside_them(scene: Scen
 def test_what_is_not_there_is_told_in_json(scene: Scene) -> None:
     assert httpx.get(f"{scene.url}/nothing.js").json()["error"]["status"] == "NOT_FOUND"
     assert httpx.post(f"{scene.url}/").json()["error"]["status"] == "METHOD_NOT_ALLOWED"
+
+
+def test_a_wrong_method_is_told_the_right_ones(scene: Scene) -> None:
+    status, headers, _ = raw(scene.url, "POST", "/healthz")
+    assert (status, "GET" in headers["allow"]) == (405, True)

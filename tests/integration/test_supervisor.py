@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -94,6 +95,21 @@ def test_what_is_killed_is_started_again(tmp_path: Path) -> None:
         os.kill(first, signal.SIGKILL)
         wait_for(lambda: one.pid("a") != first and alive(one.pid("a")), "it was not started again")
         assert one.pid("b") == other
+
+
+def test_what_is_killed_is_started_again_although_the_disk_is_full(tmp_path: Path) -> None:
+    with started(tmp_path, role("a")) as one:
+        told: list[list[Process]] = []
+
+        def full(rows: list[Process]) -> None:
+            told.append(rows)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        one.supervisor.changed = full
+        with watched(one):
+            os.kill(one.pid("a"), signal.SIGKILL)
+            wait_for(lambda: told and alive(told[-1][0].pid), "it was not started again")
+    assert any('"unrecorded"' in line for line in one.log)
 
 
 def test_what_dies_again_and_again_is_started_less_often(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,3 +67,10 @@ def test_odd_values_never_break_a_line(capsys: pytest.CaptureFixture[str]) -> No
     Log("accept")("odd", when=datetime(2026, 1, 1, tzinfo=UTC), text="two\nlines", thing=object())
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["text"] == "two\nlines"
+
+
+def test_a_line_that_finds_no_room_on_the_disk_stops_nobody() -> None:
+    def full(line: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Log("segment", write=full).error("failed")
