@@ -12,6 +12,7 @@ from shared.errors import MasklineError, Misconfigured
 from shared.settings import Settings
 
 COMMANDS = ("up", "ps", "token", "send", "audit", "doctor", "demo")
+_STARTS_ITS_OWN = ("up", "demo")  # all others ask the running stack
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser(given).parse_args(given)
     try:
-        settings = Settings.from_env(data=options.data, url=options.url, profile=getattr(options, "profile", None))
+        settings = Settings.from_env(
+            data=options.data, url=getattr(options, "url", None), profile=getattr(options, "profile", None)
+        )
     except Misconfigured as error:
         if "refused" in options:
             return int(options.refused(options, error))
@@ -43,9 +46,11 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
     asked = next((word for word in given if not word.startswith("-")), "")
     for name in (asked,) if asked in COMMANDS else COMMANDS:
         importlib.import_module(f"cli.{name}").add(commands)
-    for command in commands.choices.values():
-        command.add_argument("--json", action="store_true", help="one JSON document on stdout")
-        command.add_argument("--url", help="the running stack (MASKLINE_URL, default http://127.0.0.1:8080)")
+    for name, command in commands.choices.items():
+        if name != "up":
+            command.add_argument("--json", action="store_true", help="one JSON document on stdout")
+        if name not in _STARTS_ITS_OWN:
+            command.add_argument("--url", help="the running stack (MASKLINE_URL, default http://127.0.0.1:8080)")
         command.add_argument("--data", type=Path, help="its data folder (MASKLINE_DATA, default ./data)")
     return parser
 

@@ -5,6 +5,8 @@ Beyond them a photo is REJECTED with a reason, never half-processed. Knows nothi
 
 from __future__ import annotations
 
+import math
+
 from shared.errors import Rejected
 from shared.prediction import Reason
 
@@ -36,7 +38,7 @@ def check_dimensions(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise Rejected(
             Reason.TOO_MANY_PIXELS,
-            f"The photo has {width} x {height} px, {width * height / 1e6:.0f} megapixels; "
+            f"The photo has {width} x {height} px, {math.ceil(width * height / 1e4) / 100:g} megapixels; "
             f"at most {MAX_PIXELS // 1_000_000} megapixels are accepted.",
         )
     if short < MIN_SIDE or long > MAX_SIDE:

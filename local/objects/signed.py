@@ -24,7 +24,11 @@ _EXPOSED = (
     "content-length, content-range, etag, location, range,"
     " x-goog-generation, x-goog-hash, x-goog-metageneration, x-guploader-uploadid"
 )
-CROSS_ORIGIN = {"access-control-allow-origin": "*", "access-control-expose-headers": _EXPOSED}
+CROSS_ORIGIN = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": _EXPOSED,
+    "cross-origin-resource-policy": "cross-origin",  # whoever has the link may show the picture
+}
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, PUT, POST, DELETE",
     "access-control-allow-headers": "content-md5, content-range, content-type, if-none-match, if-range, range,"

@@ -56,7 +56,9 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
     assert end.value.code == 0
-    assert "--json" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert ("--json" in told) == (command != "up")
+    assert ("--url" in told) == (command not in ("up", "demo"))
 
 
 @pytest.mark.parametrize("given", [["dance"], [], ["--json"], ["ps", "--dance"]])
