@@ -16,8 +16,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from deploy import golden
+from local import samples
 from tests.integration.containers import free_port, started, wait_for
 
+TWO = {"cat.jpg", "portrait.webp"}
 Wrong = Callable[[bytes, httpx.Response], tuple[bytes, str]]  # photo, right answer → mask, model
 
 
@@ -28,15 +30,21 @@ def container() -> Iterator[str]:
         yield running.url
 
 
+@pytest.fixture(scope="module")
+def two_photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return [photo for photo in samples.prepare(tmp_path_factory.mktemp("photos")) if photo.name in TWO]
+
+
 @pytest.fixture
-def reference(container: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The container again, so that not every test starts one."""
+def reference(container: str, two_photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The container again, and fewer photos: not every test need start one and see them all."""
 
     @contextmanager
     def already_there(model: str) -> Iterator[str]:
         yield container
 
     monkeypatch.setattr(golden, "here", already_there)
+    monkeypatch.setattr(samples, "prepare", lambda folder: two_photos)
     return container
 
 
