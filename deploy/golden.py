@@ -142,7 +142,7 @@ def _address(file: Path) -> tuple[str, dict[str, str]]:
     from google.oauth2.id_token import fetch_id_token
 
     found = json.loads(file.read_text("utf-8"))
-    token = fetch_id_token(Request(), found["audience"])  # type: ignore[no-untyped-call]
+    token = fetch_id_token(Request(), found["audience"])
     return found["url"], {"authorization": f"Bearer {token}"}
 
 

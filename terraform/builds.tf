@@ -6,7 +6,7 @@ module "builds" {
   project  = var.project
   region   = var.region
   github   = var.github
-  identity = google_service_account.this["deploy"].id
+  identity = google_service_account.this["deploy"].name
   member   = local.members["deploy"]
   edge     = var.domain != ""
 

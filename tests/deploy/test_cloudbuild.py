@@ -65,7 +65,7 @@ def test_it_runs_as_the_account_that_terraform_makes_for_it() -> None:
     account = "maskline-deploy@$PROJECT_ID.iam.gserviceaccount.com"
     assert BUILD["serviceAccount"] == f"projects/$PROJECT_ID/serviceAccounts/{account}"
     assert 'account_id   = "maskline-${each.key}"' in TERRAFORM["identities.tf"]
-    assert 'google_service_account.this["deploy"].id' in TERRAFORM["builds.tf"]
+    assert 'google_service_account.this["deploy"].name' in TERRAFORM["builds.tf"]
     assert BUILD["options"]["logging"] == "CLOUD_LOGGING_ONLY"  # an account of one's own has no default bucket
     assert 'filename        = "cloudbuild.yaml"' in TRIGGER
 

@@ -16,8 +16,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from deploy import golden
+from local import samples
 from tests.integration.containers import free_port, started, wait_for
 
+TWO = {"cat.jpg", "portrait.webp"}
 Wrong = Callable[[bytes, httpx.Response], tuple[bytes, str]]  # photo, right answer → mask, model
 
 
@@ -28,15 +30,21 @@ def container() -> Iterator[str]:
         yield running.url
 
 
+@pytest.fixture(scope="module")
+def two_photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return [photo for photo in samples.prepare(tmp_path_factory.mktemp("photos")) if photo.name in TWO]
+
+
 @pytest.fixture
-def reference(container: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The container again, so that not every test starts one."""
+def reference(container: str, two_photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The container again, and fewer photos: not every test need start one and see them all."""
 
     @contextmanager
     def already_there(model: str) -> Iterator[str]:
         yield container
 
     monkeypatch.setattr(golden, "here", already_there)
+    monkeypatch.setattr(samples, "prepare", lambda folder: two_photos)
     return container
 
 
@@ -129,15 +137,11 @@ def test_nobody_there_fails(
 def test_a_candidate_is_shown_a_token_for_its_service(
     reference: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(
-        "google.oauth2.id_token.fetch_id_token", lambda request, audience: asked.append(audience) or "t"
-    )
-    with stand_in(reference, right, token="t") as url:
+    monkeypatch.setattr("google.oauth2.id_token.fetch_id_token", lambda request, audience: f"for {audience}")
+    with stand_in(reference, right, token="for https://segment.example") as url:
         file = tmp_path / "candidate.json"
         file.write_text(json.dumps({"url": url, "audience": "https://segment.example"}))
         assert golden.main(["--candidate", str(file)]) == 0
-    assert asked == ["https://segment.example"]
 
 
 def test_masks_agree_by_class_and_the_background_does_not_count() -> None:

@@ -31,7 +31,7 @@ def told(word: str) -> list[str]:
 
 def copied() -> dict[str, str]:
     """Source → target, both from the root of what is built and run."""
-    pairs = {}
+    pairs: dict[str, str] = {}
     for rest in told("COPY"):
         *sources, target = rest.split()
         pairs |= {s: f"{target}{s}" if target.endswith("/") else target for s in sources}

@@ -41,7 +41,7 @@ class Unpacked:
         row = pipeline.load().stages[self.stage]
         framework = {"FUNCTION_USE_ASGI": "true"} if row.signature == "http" else {"THREADS": str(row.concurrency)}
         port = free_port()
-        command = [self.python, "-X", "importtime", "-m", "functions_framework", "--host", "127.0.0.1"]
+        command = [str(self.python), "-X", "importtime", "-m", "functions_framework", "--host", "127.0.0.1"]
         options = ["--port", str(port), "--target", row.entry, "--signature-type", row.signature]
         environment = clean() | behind.environment(self.stage) | framework
         log = self.folder.with_suffix(".imports")

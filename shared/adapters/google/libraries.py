@@ -18,15 +18,14 @@ from shared.adapters.google.lazily import quick_imports
 
 
 def load(name: str) -> Any:
-    """The module `name`. Costs next to nothing once it is there."""
-    module = sys.modules.get(name)
-    if module is not None:
-        return module
-    with quick_imports():
-        parts = name.split(".")
-        for depth in range(1, len(parts)):
-            _enter(".".join(parts[:depth]))
-        return import_module(name)
+    """The module `name`, whole even if another thread is just importing it. Costs next to nothing once it is there."""
+    if name not in sys.modules:
+        with quick_imports():
+            parts = name.split(".")
+            for depth in range(1, len(parts)):
+                _enter(".".join(parts[:depth]))
+            import_module(name)
+    return import_module(name)
 
 
 def _enter(package: str) -> None:
