@@ -38,8 +38,9 @@ class Delivery:
 
     @property
     def user(self) -> str:
-        """Users take turns."""
-        return self.message.attributes.get("user", "")
+        """Who takes turns with others: named by the message, or the folder of an upload (`users/{user}/…`)."""
+        attributes = self.message.attributes
+        return attributes.get("user") or "/".join(attributes.get("objectId", "").split("/")[:2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,14 @@ def test_one_photo_of_another_user_waits_for_what_is_out_and_for_one_more() -> N
     assert 2000 in pushed(full.lease(0.0))
 
 
+def test_uploads_take_turns_by_their_users_folders() -> None:
+    full = queue(max_outstanding=2)
+    for seq in range(100):
+        name = f"users/ana/{seq}.jpg" if seq < 99 else "users/bob/1.jpg"
+        full.offer(Delivery(seq, Message(str(seq), "uploads", b"", {"objectId": name}, 0.0)))
+    assert pushed(full.lease(0.0)) == [0, 99]
+
+
 @given(st.lists(st.integers(1, 30), min_size=2, max_size=6), st.integers(1, 8))
 def test_users_take_turns_and_nobodys_own_order_changes(counts: list[int], window: int) -> None:
     full = queue(max_outstanding=window)
