@@ -31,6 +31,7 @@ RECYCLED_AFTER = 500  # photos
 _START_SECONDS = 60.0
 _ROOM = 2 * MAX_BYTES  # bytes: a photo, afterwards its pixels (2048 x 2048 x 3 and some)
 _TOO_LONG = "The photo takes too long to decode."
+_LATE = "The photo could not be decoded in time."
 _NONE = "No decoder could be started."
 _CRASHES = "The file is damaged: it crashes the decoder."
 
@@ -50,8 +51,9 @@ class Sandbox:
             self._idle.put(_started(command))
 
     def decode(self, data: bytes, input_size: int) -> Photo:
-        """`decode.decode`, elsewhere. Raises `Rejected`: what it raises, TOO_COMPLEX for a photo that takes too long
-        or too much memory, CORRUPT_IMAGE for one that crashes a decoder twice: once may be anybody's fault."""
+        """`decode.decode`, elsewhere. Raises `Rejected`: what it raises, TOO_COMPLEX for a photo that takes too much
+        CPU time or memory, CORRUPT_IMAGE for one that crashes a decoder twice: once may be anybody's fault. After
+        `seconds` the decoder is killed and `Retryable` raised: a busy machine is not the photo's fault."""
         if len(data) > MAX_BYTES:
             raise Rejected(Reason.TOO_LARGE, f"The file has more than {MAX_BYTES >> 20} MiB.")
         for _ in range(2):
@@ -125,7 +127,7 @@ class _Decoder:
         self.photos += 1
         self._memory[: len(data)] = data
         self._ask({"size": len(data), "side": input_size})
-        answer = self._heard(time.monotonic() + seconds, Rejected(Reason.TOO_COMPLEX, _TOO_LONG))
+        answer = self._heard(time.monotonic() + seconds, Retryable(_LATE))
         if "reason" in answer:
             raise Rejected(answer["reason"], answer["message"])
         shape = answer.pop("shape")
