@@ -75,7 +75,8 @@ def _recovery(row: Mapping[str, Any]) -> list[str]:
         f"| recovery: `kill -9` of the instance to the published result | p50 {row['p50Seconds']} s,"
         f" p99 {row['p99Seconds']} s over {row['kills']} kills, at a load of {row['load']}; lease"
         f" {row['leaseSeconds']:g} s | `pytest -m chaos tests/chaos/test_recovery.py` |",
-        f"| of it, the new instance's start | p50 {row['p50StartSeconds']} s, p99 {row['p99StartSeconds']} s | the same |",
+        f"| of it, the new instance's start | p50 {row['p50StartSeconds']} s, p99 {row['p99StartSeconds']} s"
+        " | the same |",
         f"| recovery without what the start took beyond the lease | p50 {row['p50OwnSeconds']} s,"
         f" p99 {row['p99OwnSeconds']} s; target p99 ≤ lease + 5 s = {row['targetSeconds']:g} s | the same |",
     ]

@@ -17,7 +17,7 @@ from tests.chaos.scenario import PHOTO, TIDY, play, problems
 from tests.chaos.simulation import LEASE, Simulation, Weather, caught
 from tests.chaos.virtual import Loop, run
 
-FEW, MANY = 60, options.count("SCHEDULES", 3000)
+FEW, MANY = 40, options.count("SCHEDULES", 3000)
 ONCE = [Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.BEFORE, Fault.AFTER, Fault.REPEAT, Fault.FULL]
 
 
