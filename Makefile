@@ -36,8 +36,9 @@ bench: $(VENV)/test  ## the benchmarks; each prints one JSON line last
 	$(VENV)/bin/python -m benchmarks.broker
 	$(VENV)/bin/python -m benchmarks.system --photos $(PHOTOS)
 
-chaos: $(VENV)/test  ## the long fault and kill tests
+chaos: $(VENV)/test  ## the long fault and kill tests, then docs/explanation/guarantees.md with their figures
 	$(VENV)/bin/pytest -m chaos tests/chaos
+	$(VENV)/bin/python -m tests.chaos.report
 
 chromium:  # the browser tests' only need from outside; without it they say that they were skipped, in CI they fail
 	@command -v chromium >/dev/null \

@@ -29,6 +29,9 @@ Three ways of looking, from far to near:
   memory, with faults drawn from a seed: one seed is one schedule, always the same. Every single write is checked.
 - **Traces** that break shorter protocols are played against the real code, which they must not break, and against
   twins with one part left out, which they must: `tests/chaos/test_designs.py`.
+
+The quick part is in `make test`. Sizes and the seed come from the environment: `MASKLINE_CHAOS_SEED`, `_PHOTOS`,
+`_KILLS`, `_RECOVERIES`, `_SECONDS`, `_RATE`, `_SCHEDULES`, `_PAGES`. A seed is printed when its test fails.
 """
 
 
