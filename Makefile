@@ -41,8 +41,9 @@ bench: $(VENV)/test  ## the benchmarks; each prints one JSON line last
 bundle: $(VENV)/test  ## the functions' bundles, for Terraform
 	$(VENV)/bin/python -m deploy.bundle
 
-chaos: $(VENV)/test  ## the long fault and kill tests
+chaos: $(VENV)/test  ## the long fault and kill tests, then docs/explanation/guarantees.md with their figures
 	$(VENV)/bin/pytest -m chaos tests/chaos
+	$(VENV)/bin/python -m tests.chaos.report
 
 chromium:  # the browser tests' only need from outside; without it they say that they were skipped, in CI they fail
 	@command -v chromium >/dev/null \

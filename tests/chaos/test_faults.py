@@ -19,7 +19,7 @@ from tests.chaos.simulation import LEASE, POISON, Simulation, Weather
 from tests.chaos.virtual import Loop, run
 
 T = TypeVar("T")
-SEEDS = range(8)
+SEEDS = range(5)
 Steps = Callable[[Simulation], Coroutine[Any, Any, T]]
 
 
