@@ -64,10 +64,10 @@ def _claims(service: Service, arm: str) -> Claims:
     runtime = connect(service.settings)
     service.record = InstanceRecord(runtime.documents, secrets.token_hex(8), arm, service.log)
     threads = _LOCAL_THREADS if runtime.together else service.admission.limit
-    return Claims(runtime, threads, lambda: _pause(service.admission))
+    return Claims(runtime, threads, lambda: pause_of(service.admission))
 
 
-def _pause(admission: Admission) -> float:
+def pause_of(admission: Admission) -> float:
     """Seconds that a write may wait for company: an eighth of what the others in here keep the device busy. Three such
     waits per photo leave the device with work; a photo that is alone does not wait."""
     return min(_LONGEST_PAUSE, (admission.inside - 1) * admission.seconds_per_photo / 8)

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 from shared.prediction import Phase, Prediction, Reason, State
-from shared.store import PredictionStore
+from shared.store import PredictionStore, Snapshot
 
 POISON_MESSAGE = "Processing this photo failed repeatedly, so it was set aside."
 EXPIRED_MESSAGE = "The photo could not be processed in time."
@@ -38,6 +38,7 @@ class Claim:
     fence: int
     lease_expire_time: datetime
     last_chance: bool = False  # one more failure is POISON
+    seen: Snapshot | None = None  # as the claim left it
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,11 @@ def claim(
             return None
         return _claimed(prediction, now, lease, model)
 
-    taken = store.update(prediction_id, step)
+    seen = store.changed(prediction_id, step)
+    taken = None if seen is None else seen.prediction
     if verdict is not Verdict.WORK or taken is None or taken.lease_expire_time is None:
         return Refusal(verdict, retry_after)
-    return Claim(taken, taken.fence, taken.lease_expire_time, taken.charged_claims >= max_claims)
+    return Claim(taken, taken.fence, taken.lease_expire_time, taken.charged_claims >= max_claims, seen)
 
 
 def _claimed(prediction: Prediction, now: datetime, lease: timedelta, model: dict[str, Any]) -> Prediction:
@@ -132,8 +134,8 @@ def commit(store: PredictionStore, held: Claim, outcome: Prediction) -> bool:
         won = True
         return outcome
 
-    store.update(held.prediction.id, step)
-    return won
+    there = store.update(held.prediction.id, step, held.seen)
+    return won and there is not None
 
 
 def give_back(store: PredictionStore, held: Claim) -> bool:

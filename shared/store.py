@@ -39,21 +39,30 @@ class PredictionStore:
         """Raises `AlreadyExists`."""
         self.documents.create(prediction.path, to_data(prediction))
 
-    def update(self, prediction_id: str, change: Change) -> Prediction | None:
-        """Apply `change(prediction, now)` until nobody interferes; None from `change` writes nothing.
+    def update(self, prediction_id: str, change: Change, known: Snapshot | None = None) -> Prediction | None:
+        """As `changed`, without what only another change would need."""
+        snapshot = self.changed(prediction_id, change, known)
+        return None if snapshot is None else snapshot.prediction
+
+    def changed(self, prediction_id: str, change: Change, known: Snapshot | None = None) -> Snapshot | None:
+        """Apply `change(prediction, now)` until nobody interferes; None from `change` writes nothing. `known`: what the
+        caller saw last; if nobody has written since, it need not be read again.
 
         Returns what the document now says, or None if there is no document. Raises `Retryable` after losing 20 races.
         """
         for _ in range(_ATTEMPTS):
-            snapshot = self.get(prediction_id)
+            snapshot = known or self.get(prediction_id)
             if snapshot is None:
                 return None
             changed = change(snapshot.prediction, snapshot.read_time)
+            if changed is None and known is None:
+                return snapshot
+            known = None
             if changed is None:
-                return snapshot.prediction
+                continue  # that was decided on what may be old
             try:
-                self.documents.replace(changed.path, to_data(changed), snapshot.version)
-                return changed
+                written = self.documents.replace(changed.path, to_data(changed), snapshot.version)
+                return Snapshot(changed, written.version, written.update_time, written.read_time)
             except Conflict:
                 continue
         raise Retryable("the prediction is being changed by many writers")

@@ -118,7 +118,7 @@ def _soak(row: Mapping[str, Any]) -> list[str]:
 def _hostile(row: Mapping[str, Any]) -> list[str]:
     rejected = sum(row["kinds"].values()) - row["kinds"]["accepted"]
     return [
-        f"| hostile and odd files through the whole stack | {row['files']:,} kinds among {row['goodPhotos']} good photos:"
+        f"| hostile and odd files through a whole stack | {row['files']:,} kinds among {row['goodPhotos']} good photos:"
         f" {row['kinds']['accepted']} accepted, {rejected} rejected, each as expected; the good ones unharmed"
         " | `pytest -m chaos tests/chaos/test_hostile.py` |"
     ]

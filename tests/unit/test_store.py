@@ -84,3 +84,25 @@ def test_a_write_that_met_its_own_lost_first_try_is_decided_again(domain: World)
     domain.documents.lost = Conflict("the adapter's second try met its first")
     domain.runtime.store.update(name, lambda stored, now: counted(stored, now) if stored.claims == 0 else None)
     assert domain.get(name).claims == 1
+
+
+def test_what_is_known_is_not_read_again(domain: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, name = domain.runtime.store, domain.queued().id
+    known = store.changed(name, counted)
+    assert known is not None
+    monkeypatch.setattr(domain.documents, "get", None)
+    again = store.changed(name, counted, known)
+    assert again is not None
+    assert store.update(name, counted, again) == replace(known.prediction, claims=3)
+
+
+def test_what_was_known_and_is_old_decides_nothing(domain: World) -> None:
+    store, name = domain.runtime.store, domain.queued().id
+    old = store.get(name)
+    domain.change(name, claims=7)
+    changed = store.update(name, counted, old)
+    assert changed is not None
+    assert changed.claims == 8
+    seen: list[int] = []
+    store.update(name, lambda stored, _: seen.append(stored.claims), old)
+    assert seen == [0, 8]
