@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shared.api.call import Call
 from shared.api.errors import TooLarge, TooSlow, problem_of
 from shared.api.routes import routes
-from shared.api.routing import Call, Route, match
+from shared.api.routing import Route, match
 from shared.api.service import Service
 from shared.api.threads import in_thread
 from shared.errors import Denied

@@ -14,8 +14,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from shared.api.call import Call
 from shared.api.errors import InvalidFields, WrongType
-from shared.api.routing import Call
 from shared.api.service import Service, answer, json_object
 from shared.api.view import timestamp
 from shared.corrections import Correction, read_correction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from shared.api.routing import Call
+from shared.api.call import Call
 from shared.api.service import Service, answer
 
 

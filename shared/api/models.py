@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from shared.api.routing import Call
+from shared.api.call import Call
 from shared.api.service import Service, answer
 from shared.api.view import timestamp
 from shared.errors import NotFound

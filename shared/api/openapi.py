@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from shared.api.routing import Call
+from shared.api.call import Call
 from shared.api.schemas import Schema, ref, schemas
 from shared.api.service import Service, answer
 from shared.prediction import State

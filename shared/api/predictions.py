@@ -15,8 +15,8 @@ from starlette.responses import Response
 
 from shared import ids, quotas
 from shared.api.announcement import Announcement, draft, read_announcement
+from shared.api.call import Call
 from shared.api.errors import InvalidFields
-from shared.api.routing import Call
 from shared.api.service import Service, answer, json_object
 from shared.api.threads import side_by_side
 from shared.api.view import prediction_view, prediction_views, timestamp

@@ -14,8 +14,8 @@ from datetime import datetime
 from starlette.responses import Response
 
 from shared import ids, tidy
+from shared.api.call import Call
 from shared.api.errors import HEADERS
-from shared.api.routing import Call
 from shared.api.service import UNKNOWN, Service, answer
 from shared.errors import NotFound
 from shared.prediction import COLLECTION, Prediction, State, from_data

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.api import feedback, health, models, openapi, predictions, removal, session, watching
-from shared.api.routing import JSON_BYTES, Route
+from shared.api.call import JSON_BYTES
+from shared.api.routing import Route
 from shared.limits import MAX_MASK_BYTES
 from shared.settings import Settings
 

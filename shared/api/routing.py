@@ -6,34 +6,19 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from shared.api.call import Call
 from shared.api.errors import WrongMethod
+from shared.api.service import Service
 from shared.errors import NotFound
 
-if TYPE_CHECKING:
-    from shared.api.service import Service
-
-JSON_BYTES = 64 << 10
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _NO_PATH = "There is nothing at this path."
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, read and attributed: header names are in lower case; `uid` is empty on public routes."""
-
-    uid: str
-    params: Mapping[str, str]
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-
-Handler = Callable[["Service", Call], Response]  # blocks: runs in a thread
-AsyncHandler = Callable[["Service", Call], Awaitable[Response]]  # runs on the event loop
+Handler = Callable[[Service, Call], Response]  # blocks: runs in a thread
+AsyncHandler = Callable[[Service, Call], Awaitable[Response]]  # runs on the event loop
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from shared import ids
+from shared.api.call import JSON_BYTES, Call
 from shared.api.errors import HEADERS, TooLarge
 from shared.api.instances import Instances
-from shared.api.routing import JSON_BYTES, Call
 from shared.errors import Malformed, NotFound
 from shared.identity import Identity
 from shared.logs import Log

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from starlette.responses import Response
 
-from shared.api.routing import Call
+from shared.api.call import Call
 from shared.api.service import Service, answer
 from shared.api.view import timestamp
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
+from shared.api.call import Call
 from shared.api.errors import HEADERS
-from shared.api.routing import Call
 from shared.api.service import Service
 from shared.api.threads import in_thread
 from shared.api.view import prediction_view

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 from starlette.responses import StreamingResponse
 
-from shared.api.routing import Call
+from shared.api.call import Call
 from shared.api.service import Service
 from shared.api.watching import watch
 from shared.identity import Identity
