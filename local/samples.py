@@ -1,4 +1,4 @@
-"""The sample photos: a cat and a few people in the sizes, formats and orientations that phones and cameras send.
+"""The sample photos: a cat, a few people, and nobody, in the sizes, formats and orientations that phones send.
 
 Made from the photos that scikit-image ships inside its wheel, so nothing is downloaded.
 """
@@ -39,10 +39,10 @@ _SAMPLES = (
     _Sample("cat-and-astronaut.jpg", "astronaut.png", (0, 0, 512, 512), (600, 600), "JPEG", beside="chelsea.png"),
     _Sample("cat-mirrored.webp", "chelsea.png", (51, 0, 451, 300), (800, 600), "WEBP", mirrored=True),
     _Sample("cat-upright.jpg", "chelsea.png", (110, 0, 335, 300), (1200, 1600), "JPEG", turned=True),
-    _Sample("coffee.jpg", "coffee.png", (0, 0, 600, 400), (1600, 1067), "JPEG"),
+    _Sample("night-launch.jpg", "rocket.jpg", (0, 0, 640, 427), (1600, 1067), "JPEG"),
     _Sample("photographer.png", "camera.png", (0, 0, 512, 512), (512, 512), "PNG"),
-    _Sample("portrait.webp", "astronaut.png", (64, 0, 384, 400), (960, 1200), "WEBP"),
-    _Sample("space-suit.jpg", "astronaut.png", (0, 0, 512, 384), (2400, 1800), "JPEG", mirrored=True),
+    _Sample("portrait.webp", "astronaut.png", (100, 0, 400, 512), (900, 1536), "WEBP"),
+    _Sample("space-suit.jpg", "astronaut.png", (0, 0, 512, 512), (2400, 2400), "JPEG", mirrored=True),
 )
 
 

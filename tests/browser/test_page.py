@@ -135,7 +135,7 @@ def test_a_photo_can_be_cancelled_while_it_is_sent(page: Page) -> None:
     expect(page.locator("#state")).to_have_text("Cancelled")
     expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
     page.unroute_all(behavior="ignoreErrors")
-    pick(page, "coffee.jpg")
+    pick(page, "night-launch.jpg")
 
 
 def test_several_photos_at_once_all_get_there(page: Page, tmp_path: Path) -> None:
