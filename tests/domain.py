@@ -132,9 +132,9 @@ class World:
     def accept(self, event: Uploaded) -> None:
         accept(self.runtime, event, self.log)
 
-    def queued(self, name: str = "users/ana/cat.png") -> Prediction:
+    def queued(self, name: str = "users/ana/cat.png", data: bytes = PHOTO) -> Prediction:
         """A copied photo that was accepted and is on the queue."""
-        event = self.upload(name)
+        event = self.upload(name, data)
         self.accept(event)
         return self.get(copied_id(event))
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from shared.adapters.local.blobs import SMALL
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
 from shared.delivery import Refusal, Verdict
 from shared.errors import Misconfigured, Retryable
 from shared.prediction import State
-from tests.domain import World, world
+from tests.domain import PHOTO, World, world
 
 MOUNT = 'mount -t tmpfs -o size=6m none "$0" && exec "$1" -m tests.chaos.full "$0"'
 
@@ -61,11 +64,23 @@ def test_f17_a_damaged_database_is_said_and_never_begun_anew(tmp_path: Path, nam
     assert path.read_bytes() == damaged
 
 
-def test_f15_f17_bytes_that_do_not_match_their_checksum_are_never_handed_out(domain: World) -> None:
-    """A damaged photo is not decoded: each claim fails in passing, and the last one sets it aside, visibly."""
-    prediction = domain.queued()
-    [blob] = list((domain.settings.data / "objects").glob("??/*"))
+def damage_file(data: Path) -> None:
+    [blob] = list((data / "objects").glob("??/*"))
     blob.write_bytes(b"X" + blob.read_bytes()[1:])
+
+
+def damage_row(data: Path) -> None:
+    with closing(sqlite3.connect(data / "objects.db")) as connection, connection:
+        connection.execute("UPDATE small SET data = CAST(X'58' || substr(data, 2) AS BLOB)")
+
+
+@pytest.mark.parametrize(("size", "damage"), [(SMALL + 1, damage_file), (SMALL, damage_row)], ids=["file", "row"])
+def test_f15_f17_bytes_that_do_not_match_their_checksum_are_never_handed_out(
+    domain: World, size: int, damage: Callable[[Path], None]
+) -> None:
+    """A damaged photo is not decoded: each claim fails in passing, and the last one sets it aside, visibly."""
+    prediction = domain.queued(data=PHOTO.ljust(size, b"."))
+    damage(domain.settings.data)
     for _ in range(domain.settings.max_claims):
         worker = domain.worker(prediction)
         with pytest.raises(Retryable, match="checksum"):

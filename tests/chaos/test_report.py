@@ -30,9 +30,11 @@ def test_what_is_named_exists_and_what_is_not_shown_has_a_reason(row: Row) -> No
         assert f"def {name}" in (TESTS / path).read_text("utf-8")
 
 
-@pytest.mark.parametrize("results", [{}, {"hostile": {"kinds": 120, "inputs": 863, "command": "pytest tests/x.py"}}])
+@pytest.mark.parametrize(
+    "results", [{}, {"hostile-0": {"files": 863, "kinds": {"accepted": 3, "TOO_LARGE": 860}, "goodPhotos": 9}}]
+)
 def test_what_was_not_run_is_said(results: dict[str, dict[str, object]]) -> None:
     machine = {"cpu": "a processor", "cores": 2}
     kept = {name: {"time": "2026-01-01", "machine": machine, "figures": row} for name, row in results.items()}
     assert "| torture | not run yet |" in page(kept)
-    assert ("863 files" in page(kept)) == bool(results)
+    assert ("863 kinds among 9 good photos: 3 accepted, 860 rejected" in page(kept)) == bool(results)

@@ -65,11 +65,15 @@ LEFT_OUT = {
 }
 
 
+# One schedule in 70 needs the fence: most late commits lose by the version that they saw. This one did; others follow.
+SHOWN = {"the fence": 101}
+
+
 @pytest.mark.parametrize("part", LEFT_OUT)
 def test_a_part_that_is_left_out_is_noticed(part: str) -> None:
     name, instead = LEFT_OUT[part]
     with mock.patch(name, instead):
-        assert any(_troubled(seed) for seed in range(FEW))
+        assert any(_troubled(seed) for seed in (SHOWN.get(part, 0), *range(5 * FEW)))
 
 
 def _troubled(seed: int) -> bool:
