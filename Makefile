@@ -35,6 +35,9 @@ bench: $(VENV)/test  ## the benchmarks; each prints one JSON line last
 	$(VENV)/bin/python -m benchmarks.cold_start
 	$(VENV)/bin/python -m benchmarks.broker
 	$(VENV)/bin/python -m benchmarks.system --photos $(PHOTOS)
+	$(VENV)/bin/python -m benchmarks.container
+	$(VENV)/bin/python -m benchmarks.roofline
+	$(VENV)/bin/python -m benchmarks.plots
 
 chaos: $(VENV)/test  ## the long fault and kill tests
 	$(VENV)/bin/pytest -m chaos tests/chaos

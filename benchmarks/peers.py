@@ -43,7 +43,7 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
-CAP = 60.0  # s until a server must have answered its first photo
+CAP = 180.0  # s until a server must have answered its first photo; machines are shared
 
 
 @dataclass(frozen=True, slots=True)
