@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,18 +149,16 @@ def running(peer: Peer, venvs: Path, photo: bytes) -> Iterator[tuple[Target, int
         yield target, process.pid
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(15)
-        finally:
-            stop_rest(process.pid)
+        stop_rest(process.pid)
+        process.wait()
 
 
 def stop_rest(group: int) -> None:
     """Workers that outlived their server; the group is our own."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def wait_for_mask(target: Target, photo: bytes) -> None:
