@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ class Rate:
     images_per_s: float
     cpu_ms: float
     stage_ms: dict[str, float]
+    batch: int = 1
 
 
 class Ceiling:
@@ -49,7 +50,7 @@ class Ceiling:
         return min(self._all("codec", seconds), self.forward(seconds), key=lambda rate: rate.images_per_s)
 
     def whole(self, seconds: float, batch: int) -> Rate:
-        return self._all(f"whole{batch}", seconds)
+        return replace(self._all(f"whole{batch}", seconds), batch=batch)
 
     def codec(self, seconds: float) -> Rate:
         return self._all("codec", seconds)

@@ -112,7 +112,11 @@ def measured(bench: Bench) -> Round:
     row = Round()
     limit = bench.limit.measure(bench.seconds)
     row.stage_ms = limit.stage_ms
-    row.figures |= {"ceiling_images_per_s": limit.images_per_s, "ceiling_cpu_ms": limit.cpu_ms}
+    row.figures |= {
+        "ceiling_images_per_s": limit.images_per_s,
+        "ceiling_cpu_ms": limit.cpu_ms,
+        "ceiling_batch": limit.batch,
+    }
     row.figures |= throughput(bench, row)
     row.figures |= open_loop(bench, row, row.figures["served_images_per_s"])
     row.figures |= mixed_sizes(bench, row)
