@@ -128,18 +128,18 @@ def measured(bench: Bench) -> Round:
 def throughput(bench: Bench, row: Round) -> dict[str, float]:
     busy, before = Busy(), cpu_seconds(bench.server.pid)
     outcome = closed(bench.target, bench.common, CLIENTS, 2, bench.seconds)
-    spent = (cpu_seconds(bench.server.pid) - before) / outcome.seconds  # cores
+    spent = cpu_seconds(bench.server.pid) - before
     judge(bench, row, outcome)
     times = outcome.latencies()
     middle, late = percentile(times, 0.5), percentile(times, 0.99)
     return {
         "served_images_per_s": outcome.images_per_s,
-        "served_cpu_ms": spent / outcome.images_per_s * 1000,
+        "served_cpu_ms": spent / outcome.masks * 1000,
         "p50_ms": middle * 1000,
         "p99_ms": late * 1000,
         "fairness": late / middle,
         "client_cores": outcome.client_cores,
-        "others_cores": busy.cores() - spent - outcome.client_cores,
+        "others_cores": busy.cores() - spent / outcome.seconds - outcome.client_cores,
         "memory_mb": memory_mb(bench.server.pid),
     }
 

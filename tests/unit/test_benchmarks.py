@@ -20,12 +20,12 @@ def mask(pixels: list[list[int]]) -> bytes:
     return file.getvalue()
 
 
-def test_only_masks_that_came_within_the_window_are_throughput() -> None:
+def test_latencies_are_those_of_one_status() -> None:
     answers = [Answer(0, 200, 0, 9.9), Answer(0, 200, 9, 10), Answer(0, 429, 10, 11), Answer(0, 200, 10, 12.5)]
-    outcome = Outcome(window=(10, 12), answers=answers)
-    assert outcome.images_per_s == 0.5
+    outcome = Outcome(answers=answers)
     assert outcome.statuses() == {200: 3, 429: 1}
     assert outcome.latencies() == pytest.approx([1, 2.5, 9.9])
+    assert outcome.latencies(429) == pytest.approx([1])
 
 
 def test_percentiles_are_values_that_occurred() -> None:
