@@ -145,10 +145,11 @@ def running(peer: Peer, venvs: Path, photo: bytes) -> Iterator[tuple[Target, int
         env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        wait_for_mask(target, photo)
+        wait_for_mask(target, photo, process)
         yield target, process.pid
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(15)
         stop_rest(process.pid)
@@ -161,16 +162,16 @@ def stop_rest(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def wait_for_mask(target: Target, photo: bytes) -> None:
+def wait_for_mask(target: Target, photo: bytes, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + CAP
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             if burst(target, [photo]).latencies():
                 return
         except OSError:
             pass
         time.sleep(0.1)
-    raise TimeoutError("a peer gave no mask")
+    raise TimeoutError("the peer gave no mask")
 
 
 def summary(rows: Sequence[dict[str, Figures]], name: str) -> dict[str, dict[str, float]]:
