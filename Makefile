@@ -37,6 +37,9 @@ bench: $(VENV)/test  ## the benchmarks; each prints one JSON line last
 	$(VENV)/bin/python -m benchmarks.functions
 	$(VENV)/bin/python -m benchmarks.fairness
 	$(VENV)/bin/python -m benchmarks.system --photos $(PHOTOS)
+	$(VENV)/bin/python -m benchmarks.container
+	$(VENV)/bin/python -m benchmarks.roofline
+	$(VENV)/bin/python -m benchmarks.plots
 
 bundle: $(VENV)/test  ## the functions' bundles, for Terraform
 	$(VENV)/bin/python -m deploy.bundle

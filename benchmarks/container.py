@@ -112,7 +112,11 @@ def measured(bench: Bench) -> Round:
     row = Round()
     limit = bench.limit.measure(bench.seconds)
     row.stage_ms = limit.stage_ms
-    row.figures |= {"ceiling_images_per_s": limit.images_per_s, "ceiling_cpu_ms": limit.cpu_ms}
+    row.figures |= {
+        "ceiling_images_per_s": limit.images_per_s,
+        "ceiling_cpu_ms": limit.cpu_ms,
+        "ceiling_batch": limit.batch,
+    }
     row.figures |= throughput(bench, row)
     row.figures |= open_loop(bench, row, row.figures["served_images_per_s"])
     row.figures |= mixed_sizes(bench, row)
@@ -124,18 +128,18 @@ def measured(bench: Bench) -> Round:
 def throughput(bench: Bench, row: Round) -> dict[str, float]:
     busy, before = Busy(), cpu_seconds(bench.server.pid)
     outcome = closed(bench.target, bench.common, CLIENTS, 2, bench.seconds)
-    spent = (cpu_seconds(bench.server.pid) - before) / outcome.seconds  # cores
+    spent = cpu_seconds(bench.server.pid) - before
     judge(bench, row, outcome)
     times = outcome.latencies()
     middle, late = percentile(times, 0.5), percentile(times, 0.99)
     return {
         "served_images_per_s": outcome.images_per_s,
-        "served_cpu_ms": spent / outcome.images_per_s * 1000,
+        "served_cpu_ms": spent / outcome.masks * 1000,
         "p50_ms": middle * 1000,
         "p99_ms": late * 1000,
         "fairness": late / middle,
         "client_cores": outcome.client_cores,
-        "others_cores": busy.cores() - spent - outcome.client_cores,
+        "others_cores": busy.cores() - spent / outcome.seconds - outcome.client_cores,
         "memory_mb": memory_mb(bench.server.pid),
     }
 

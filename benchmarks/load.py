@@ -52,11 +52,14 @@ class Answer:
 class Outcome:
     """`answers` in the order of their ends; `bodies` holds each distinct mask of each photo once.
 
-    `window`: begin and end of what counts; `seconds`: how long the whole load took.
+    `window`: begin and end of what counts; `images_per_s`: masks that came within it, whenever they were asked for;
+    `seconds` and `masks`: how long the whole load took and how many came of it, ramp and tail too.
     """
 
     window: tuple[float, float] = (0.0, 0.0)
+    images_per_s: float = 0.0
     seconds: float = 0.0
+    masks: int = 0
     answers: list[Answer] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     bodies: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
@@ -67,12 +70,6 @@ class Outcome:
 
     def statuses(self) -> dict[int, int]:
         return dict(Counter(answer.status for answer in self.answers))
-
-    @property
-    def images_per_s(self) -> float:
-        """Masks per second of the window, by when they came."""
-        begin, stop = self.window
-        return sum(answer.status == 200 and begin <= answer.end <= stop for answer in self.answers) / (stop - begin)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -158,7 +155,8 @@ def opened(target: Target, photos: Sequence[bytes], rate: float, warm: float, se
     """
     draw = random.Random(seed)
     outcome = _run(target, photos, warm, seconds, lambda sender, end: _arrivals(sender, rate, end, draw))
-    outcome.answers = [answer for answer in outcome.answers if outcome.window[0] <= answer.since]
+    begin = outcome.window[0]
+    outcome.answers = [answer for answer in outcome.answers if begin <= answer.since]
     return outcome
 
 
@@ -232,7 +230,12 @@ def _run(
         runner.run(whole())
     outcome = sender.outcome
     outcome.seconds = time.monotonic() - began
-    outcome.window = outcome.window if outcome.window[1] else (began + warm, began + warm + seconds)
+    outcome.masks = len(outcome.latencies())
+    begin, stop = outcome.window if outcome.window[1] else (began + warm, began + warm + seconds)
+    outcome.window = (begin, stop)
+    if stop > begin:
+        outcome.images_per_s = sum(answer.status == 200 and begin <= answer.end <= stop for answer in outcome.answers)
+        outcome.images_per_s /= stop - begin
     return outcome
 
 

@@ -30,7 +30,7 @@ def container(device: str = "cpu") -> Iterator[Running]:
     command = [sys.executable, "-m", "inference_container", "--port", str(port), "--device", device]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        wait_for(f"http://127.0.0.1:{port}/readyz")
+        wait_for(f"http://127.0.0.1:{port}/readyz", 300)  # a busy machine starts slowly
         yield Running(port, process.pid)
     finally:
         process.terminate()
