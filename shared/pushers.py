@@ -1,4 +1,4 @@
-"""Who pushes: on Google Cloud only the service account that Pub/Sub calls the stages as (ADR 0011).
+"""Who pushes: on Google Cloud only the service account that Pub/Sub calls the stages as (ADR 0009).
 
 The stages are private: Cloud Run has checked signature, audience and permission before a request gets here, and hands
 the token on with its signature taken out. What is checked again is that the token is for this service and of the one

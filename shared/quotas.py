@@ -1,4 +1,4 @@
-"""What one user may ask for: so many photos a second, so many and so much a day, so many unfinished (ADR 0009).
+"""What one user may ask for: so many photos a second, so many and so much a day, so many unfinished (ADR 0007).
 
 Each user has one document, changed by compare-and-set: the limits hold over all processes, and no document is hot, for
 nobody shares one. Photos of one user that wait in the same process are charged together, with one write. The decision
