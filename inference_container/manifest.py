@@ -10,8 +10,9 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from shared import strict
 from shared.errors import Misconfigured
 
 STARTER = Path(__file__).parent / "models" / "starter"  # the bundle that ships with this repository
@@ -125,7 +126,7 @@ def check_weights(manifest: Manifest, data: bytes) -> None:
     if len(data) < 8 or size > min(MAX_HEADER, len(data) - 8):
         raise BundleError("model.safetensors is not a safetensors file, or its header is too large")
     try:
-        header = _strict(data[8 : 8 + size].decode())
+        header = strict.loads(data[8 : 8 + size].decode(), _finite)
     except (ValueError, RecursionError):
         raise BundleError("model.safetensors has a header that is not valid JSON or names a tensor twice") from None
     if not isinstance(header, dict):
@@ -150,7 +151,7 @@ def read(path: Path) -> bytes:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        document = _strict(text)
+        document = strict.loads(text, _finite)
     except (ValueError, RecursionError):
         raise BundleError("model.json is not valid JSON, or names a key twice") from None
     if not isinstance(document, dict):
@@ -158,28 +159,10 @@ def _object(text: str) -> dict[str, Any]:
     return document
 
 
-def _strict(text: str) -> Any:
-    """JSON that every reader understands alike: no key twice, no NaN, no infinity, only text that UTF-8 can hold.
-    ValueError, RecursionError."""
-    document = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_unique)
-    json.dumps(document, ensure_ascii=False).encode()  # halves of surrogate pairs are no text
-    return document
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _finite(digits: str) -> float:
     if not math.isfinite(number := float(digits)):
         raise ValueError("a number is too large")
     return number
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(found := dict(pairs)) < len(pairs):
-        raise ValueError("a key comes twice")
-    return found
 
 
 @dataclass(frozen=True)

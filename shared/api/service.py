@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import JSONResponse
 
-from shared import ids
+from shared import ids, strict
 from shared.api.call import JSON_BYTES, Call
 from shared.api.errors import HEADERS, TooLarge
 from shared.api.instances import Instances
@@ -58,22 +57,9 @@ def json_object(body: bytes) -> dict[str, Any]:
     if len(body) > JSON_BYTES:
         raise TooLarge(f"A JSON body may have at most {JSON_BYTES // 1024} KiB.")
     try:
-        document = json.loads(body.decode(), object_pairs_hook=_once_each, parse_constant=_no_number)
-        json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate could be neither stored nor answered
+        document = strict.loads(body.decode())
     except (ValueError, RecursionError):
         raise Malformed("The body is not JSON.") from None
     if not isinstance(document, dict):
         raise Malformed("The body must be a JSON object.")
     return document
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two values for one key nobody may choose: whoever looked at the body before may have chosen the other."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key twice")
-    return found
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(name)  # NaN and infinity are no JSON
