@@ -87,6 +87,20 @@ class SignedRequest:
     headers: Mapping[str, str]
 
 
+def bound_headers(method: Method, content_type: str, max_bytes: int) -> dict[str, str]:
+    """What must be sent exactly so with a signed URL, because it is signed; the names are Cloud Storage's."""
+    if method == "GET":
+        return {}
+    headers = {"x-goog-if-generation-match": "0"}  # creates only
+    if content_type:
+        headers["content-type"] = content_type
+    if max_bytes:
+        headers["x-goog-content-length-range"] = f"1,{max_bytes}"
+    if method == "POST":
+        headers["x-goog-resumable"] = "start"
+    return headers
+
+
 class Objects(Protocol):
     """Immutable generations of named bytes in buckets."""
 

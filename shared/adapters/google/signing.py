@@ -16,7 +16,7 @@ from typing import Any
 from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
 from shared.errors import Misconfigured
-from shared.ports import Method, SignedRequest
+from shared.ports import Method, SignedRequest, bound_headers
 
 SERVICE = "IAM Service Account Credentials"
 _IAM = "https://iamcredentials.googleapis.com"
@@ -59,7 +59,7 @@ class IamSigning:
         from google.auth.credentials import AnonymousCredentials
         from google.cloud.storage import Client
 
-        headers = {} if method == "GET" else _bound_headers(method, content_type, max_bytes)
+        headers = bound_headers(method, content_type, max_bytes)
         blob = Client("-", AnonymousCredentials()).bucket(bucket).blob(name)
         url = blob.generate_signed_url(
             version="v4", method=method, expiration=expires, headers=dict(headers), credentials=self._signed_by()
@@ -109,15 +109,3 @@ class _Signer:
         if answer.status_code != 200:
             raise from_http_response(answer)
         return base64.b64decode(answer.json()["signedBlob"])
-
-
-def _bound_headers(method: Method, content_type: str, max_bytes: int) -> dict[str, str]:
-    """What an upload must send exactly so, because it is signed."""
-    headers = {"x-goog-if-generation-match": "0"}  # creates only
-    if content_type:
-        headers["content-type"] = content_type
-    if max_bytes:
-        headers["x-goog-content-length-range"] = f"1,{max_bytes}"
-    if method == "POST":
-        headers["x-goog-resumable"] = "start"
-    return headers

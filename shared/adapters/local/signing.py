@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 
 from shared.adapters.local.blobs import storage_errors, sync_folder
 from shared.errors import Denied, Misconfigured
-from shared.ports import Method, SignedRequest
+from shared.ports import Method, SignedRequest, bound_headers
 
 _ROUTES = {"PUT": "upload", "POST": "upload", "GET": "download"}
 _KEY_BYTES = 32
@@ -38,17 +38,7 @@ class Grant:
     max_bytes: int = 0
 
     def headers(self) -> dict[str, str]:
-        """What must be sent with it; the names are Cloud Storage's."""
-        if self.method == "GET":
-            return {}
-        headers = {"x-goog-if-generation-match": "0"}  # creates only
-        if self.content_type:
-            headers["content-type"] = self.content_type
-        if self.max_bytes:
-            headers["x-goog-content-length-range"] = f"1,{self.max_bytes}"
-        if self.method == "POST":
-            headers["x-goog-resumable"] = "start"
-        return headers
+        return bound_headers(self.method, self.content_type, self.max_bytes)
 
 
 class Signer:
