@@ -43,7 +43,12 @@ def accept(runtime: Runtime, event: Uploaded, log: Log) -> None:
 
 def publish(runtime: Runtime, prediction: Prediction) -> None:
     """Put it on the queue. Repeating it is harmless."""
-    request = SegmentRequested(
+    runtime.topics.publish(TOPIC, *requested(prediction).to_message())
+
+
+def requested(prediction: Prediction) -> SegmentRequested:
+    """What the queue holds for it."""
+    return SegmentRequested(
         prediction.id,
         prediction.bucket,
         prediction.object,
@@ -54,7 +59,6 @@ def publish(runtime: Runtime, prediction: Prediction) -> None:
         prediction.trace,
         ids.user_digest(prediction.owner_uid),
     )
-    runtime.topics.publish(TOPIC, *request.to_message())
 
 
 def _announced(runtime: Runtime, event: Uploaded) -> Prediction | None:

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from shared.accept import requested
 from shared.audit import audit
 from shared.envelope import Push
-from shared.events import SegmentRequested
 from shared.ids import prediction_id_of
 from shared.prediction import COLLECTION, Prediction, State, from_data
 from tests.chaos.faults import Fault
@@ -95,15 +95,7 @@ def test_f5_many_deliveries_at_once_are_one_run_and_one_commit(copies: int, same
 
 
 def _message(prediction: Prediction) -> tuple[bytes, dict[str, str]]:
-    return SegmentRequested(
-        prediction.id,
-        prediction.bucket,
-        prediction.object,
-        prediction.generation,
-        prediction.arm,
-        prediction.lane.value,
-        prediction.deadline,
-    ).to_message()
+    return requested(prediction).to_message()
 
 
 def test_f6_the_newest_generation_wins_and_a_missing_object_ends() -> None:

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from shared import envelope, ids
+from shared.accept import requested
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
-from shared.events import SegmentRequested
 from shared.prediction import Phase, Prediction, State
 from shared.store import PredictionStore
 from tests.integration.containers import PATIENCE, Broker, Container, broker, photo, started, wait_for
@@ -78,15 +78,7 @@ class Stack:
 
 
 def message(prediction: Prediction) -> envelope.Push:
-    data, attributes = SegmentRequested(
-        prediction.id,
-        prediction.bucket,
-        prediction.object,
-        prediction.generation,
-        prediction.arm,
-        prediction.lane.value,
-        prediction.deadline,
-    ).to_message()
+    data, attributes = requested(prediction).to_message()
     return envelope.Push(data, attributes, "1", "projects/p/subscriptions/s")
 
 

@@ -24,6 +24,7 @@ from inference_container.pipeline import Ledger, Pipeline, Segmented
 from inference_container.push import Push
 from inference_container.service import Service
 from shared import envelope, ids, tidy
+from shared.accept import requested
 from shared.api.removal import remove
 from shared.audit import audit
 from shared.delivery import Claim, Refusal
@@ -104,15 +105,7 @@ async def deliver(
         claims.service = service
     push = Push(service, claims)
     app = Starlette(routes=[Route("/push", push.deliver, methods=["POST"])])
-    data, attributes = SegmentRequested(
-        prediction.id,
-        prediction.bucket,
-        prediction.object,
-        prediction.generation,
-        "stable",
-        "interactive",
-        prediction.deadline,
-    ).to_message()
+    data, attributes = requested(prediction).to_message()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         answer = await client.post("/push", content=envelope.encode(envelope.Push(data, attributes), ""))
     return answer, service
