@@ -108,13 +108,7 @@ def _network(manifest: Manifest) -> nn.Module:
 def _tensors(data: bytes) -> dict[str, Tensor]:
     try:
         return safetensors.load(data)
-    except (
-        SafetensorError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RuntimeError,
-    ):  # an element type or shape unknown to torch
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError):  # the last two: what torch does not know
         raise BundleError("model.safetensors is not a safetensors file") from None
 
 

@@ -55,10 +55,10 @@ class PredictionStore:
             if snapshot is None:
                 return None
             changed = change(snapshot.prediction, snapshot.read_time)
-            if changed is None and known is None:
-                return snapshot
-            known = None
+            fresh, known = known is None, None
             if changed is None:
+                if fresh:
+                    return snapshot
                 continue  # that was decided on what may be old
             try:
                 written = self.documents.replace(changed.path, to_data(changed), snapshot.version)

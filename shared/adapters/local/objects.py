@@ -101,10 +101,8 @@ class LocalObjects:
         if_generation_match: int | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
-        conditions, about = (
-            Preconditions(generation=if_generation_match),
-            Description(bucket, name, content_type, metadata),
-        )
+        conditions = Preconditions(generation=if_generation_match)
+        about = Description(bucket, name, content_type, metadata)
         if len(data) <= SMALL:
             return self.commit(Blob.of(data), about, conditions).info
         conditions.check(self.catalog.lookup(bucket, name))  # spares the writing where it is known to be in vain
