@@ -27,8 +27,8 @@ from typing import cast
 import httptools
 import uvloop
 
+from benchmarks.processes import free_port, wait_for
 from benchmarks.report import finish, spread
-from benchmarks.system import free_port, wait_for
 from local.client import Client
 from shared.settings import Settings
 

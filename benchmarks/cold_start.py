@@ -18,8 +18,9 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks.photos import photos
+from benchmarks.processes import free_port
 from benchmarks.report import finish, spread
-from benchmarks.system import free_port, stack, wait_until_ended
+from benchmarks.system import stack, wait_until_ended
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
 

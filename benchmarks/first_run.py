@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.processes import free_port
 from benchmarks.report import finish
-from benchmarks.system import free_port, wait_until_ended
+from benchmarks.system import wait_until_ended
 from shared.adapters.local.documents import LocalDocuments
 
 ROOT = Path(__file__).resolve().parents[1]

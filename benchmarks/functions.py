@@ -27,8 +27,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.processes import free_port
 from benchmarks.report import finish, spread
-from benchmarks.system import free_port
 from deploy import bundle
 from shared import pipeline
 from tests.deploy.backends import REQUESTS, Backends, Request, backends

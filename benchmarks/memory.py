@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.photos import photos
+from benchmarks.processes import children, command_of, family
 from benchmarks.report import finish
 from benchmarks.system import stack, wait_until_ended
 from shared.adapters.local.documents import LocalDocuments
@@ -36,25 +37,9 @@ def main() -> None:
     )
 
 
-def children(pid: int) -> list[int]:
-    listing = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in listing.read_text().split()] if listing.exists() else []
-
-
-def family(pid: int) -> list[int]:
-    """The process and those that it started itself, but not other roles: `up` counts alone."""
-    if b"cli.main" in command(pid):
-        return [pid]
-    return [pid, *(member for child in children(pid) for member in family(child))]
-
-
 def instances(pid: int) -> list[int]:
-    own = [pid] if b"inference_container" in command(pid) and b"child.py" not in command(pid) else []
+    own = [pid] if b"inference_container" in command_of(pid) and b"child.py" not in command_of(pid) else []
     return own + [found for child in children(pid) for found in instances(child)]
-
-
-def command(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def pss(pid: int) -> float:

@@ -32,11 +32,10 @@ from benchmarks.ceiling import ceiling
 from benchmarks.container import CLIENTS, EACH
 from benchmarks.load import Outcome, Target, burst, closed, opened, percentile
 from benchmarks.masks import Masks
-from benchmarks.memory import family, pss
+from benchmarks.memory import pss
 from benchmarks.photos import photos
-from benchmarks.processes import Busy, container
+from benchmarks.processes import Busy, container, family, free_port
 from benchmarks.report import finish, spread
-from benchmarks.system import free_port
 
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from benchmarks.system import free_port, wait_for
 
 _HZ = os.sysconf("SC_CLK_TCK")
 
@@ -35,6 +35,23 @@ def container(device: str = "cpu") -> Iterator[Running]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+def children(pid: int) -> list[int]:
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in listing.read_text().split()] if listing.exists() else []
+
+
+def command_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def family(pid: int) -> list[int]:
+    """The process and those that it started itself, but not other roles: `up` and `scaler` count alone."""
+    command = command_of(pid)
+    if b"cli.main" in command or b"local.scaler" in command:
+        return [pid]
+    return [pid, *(member for child in children(pid) for member in family(child))]
 
 
 def cpu_seconds(pid: int) -> float:
@@ -62,3 +79,20 @@ class Busy:
     def _spent() -> float:
         user, nice, system, _, _, hard, soft, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
         return (user + nice + system + hard + soft + steal) / _HZ
+
+
+def wait_for(url: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"{url} did not answer")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -20,19 +20,18 @@ import http.client
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benchmarks.photos import photos
+from benchmarks.processes import container, cpu_seconds, family, free_port
 from benchmarks.report import finish
 from local.runfiles import processes
 from shared.adapters.local.documents import LocalDocuments
@@ -70,27 +69,12 @@ def main() -> None:
 
 def container_alone(files: list[bytes]) -> tuple[float, float]:
     """Images/s of `POST /v1/segment` with 32 closed-loop clients, warm, and CPU ms per photo."""
-    with container() as (pid, port):
-        segment(port, files[:CLIENTS])
-        used, started = cpu_ms([pid]), time.monotonic()
-        segment(port, files)
+    with container() as running:
+        segment(running.port, files[:CLIENTS])
+        used, started = cpu_seconds(running.pid), time.monotonic()
+        segment(running.port, files)
         elapsed = time.monotonic() - started
-        return len(files) / elapsed, round((cpu_ms([pid]) - used) / len(files), 2)
-
-
-@contextmanager
-def container() -> Iterator[tuple[int, int]]:
-    """Its pid and port."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "inference_container", "--port", str(port)], stdout=subprocess.DEVNULL
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/readyz")
-        yield process.pid, port
-    finally:
-        process.terminate()
-        process.wait(20)
+        return len(files) / elapsed, round(1000 * (cpu_seconds(running.pid) - used) / len(files), 2)
 
 
 def segment(port: int, files: list[bytes]) -> None:
@@ -185,41 +169,7 @@ def watch_until_ended(folder: Path, count: int, seconds: float = 900) -> dict[st
 
 def cpu_by_role(pids: Mapping[str, int]) -> dict[str, float]:
     """Milliseconds so far, of each role's processes."""
-    return {role: cpu_ms(family(pid)) for role, pid in pids.items()}
-
-
-def family(pid: int) -> list[int]:
-    """The process and those that it started itself, but not other roles: `up` and `scaler` count alone."""
-    command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    if b"cli.main" in command or b"local.scaler" in command:
-        return [pid]
-    listing = Path(f"/proc/{pid}/task/{pid}/children")
-    return [pid, *(member for child in listing.read_text().split() for member in family(int(child)))]
-
-
-def cpu_ms(pids: Iterable[int]) -> float:
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])  # utime, stime
-    return 1000 * ticks / os.sysconf("SC_CLK_TCK")
-
-
-def wait_for(url: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise TimeoutError(f"{url} did not answer")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return {role: 1000 * sum(cpu_seconds(one) for one in family(pid)) for role, pid in pids.items()}
 
 
 if __name__ == "__main__":
