@@ -1,7 +1,7 @@
 """Autoscaling arithmetic: what one instance can do → how many photos it takes, how many instances, which times.
 
-Pure functions, no settings. `Settings`, the local scaler, Terraform's inputs and `maskline doctor` use the same ones;
-a test holds pipeline.yaml to them. Times are in seconds. The reasons are in docs/explanation/performance.md.
+Pure functions, no settings. `Settings`, the local scaler, Terraform's inputs and `maskline doctor` use the same ones,
+but for `instances` and `best_batch`, which wait for a planner; a test holds pipeline.yaml to them. Times are in seconds. The reasons are in docs/explanation/performance.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Times:
 
 
 MEASURED: Mapping[str, Capacity] = {
-    # 2 CPU cores: `python -m benchmarks.system` and `python -m benchmarks.cold_start`.
+    # 2 CPU cores: `python -m benchmarks.system` and `python -m benchmarks.cold_start`; `around` is an estimate.
     "local": Capacity(images_per_s=70, around=0.3, cold_start=1.5),
     # An L4 beside 4 cores, on paper until one is measured: decode bounds it at 40 images/s per core; a cold start is
     # the image's and the driver's, not ours.
