@@ -1,8 +1,8 @@
 """Autoscaling arithmetic: what one instance can do → how many photos it takes, how many instances, which times.
 
 Pure functions, no settings. `Settings`, the local scaler, Terraform's inputs and `maskline doctor` use the same ones,
-but for `instances` and `best_batch`, which wait for a planner; a test holds pipeline.yaml to them. Times are in seconds.
-The reasons are in docs/explanation/performance.md.
+but for `instances` and `best_batch`, which wait for a planner; a test holds pipeline.yaml to them. Times in seconds.
+Reasons: docs/explanation/performance.md.
 """
 
 from __future__ import annotations
