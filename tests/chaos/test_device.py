@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.prediction import Prediction
+from tests.chaos.history import history
 from tests.chaos.stubs import KILLER, NOT_FINITE, STICKY, coloured, numbered, stub_stack
 from tests.e2e.stacks import Stack
 
@@ -27,7 +29,8 @@ def test_neighbours_of_bad_photos_succeed_and_a_batch_that_does_not_fit_is_split
         bad = running.ended("eve", 3)
         assert [one["state"] for one in good] == ["SUCCEEDED"] * NEIGHBOURS
         assert Counter(one["error"]["reason"] for one in bad) == {"INTERNAL": 1, "POISON": 2}
-        assert [one["claims"] for one in bad if one["error"]["reason"] == "POISON"] == [3, 3]
+        poison = [one for one in stored(running.data) if one.error.get("reason") == "POISON"]
+        assert [one.charged_claims for one in poison] == [3, 3]  # what a dying neighbour's process gave back is free
         assert not any(running.audit().values())
     processes: dict[str, list[int]] = {}
     for line in log.read_text().splitlines():
@@ -36,6 +39,11 @@ def test_neighbours_of_bad_photos_succeed_and_a_batch_that_does_not_fit_is_split
     assert len(processes) <= 1 + 2 * 3  # each of the two ends three processes at most
     for sizes in processes.values():
         assert sum(size > MOST for size in sizes) <= 3, "the limit was not learnt"
+
+
+def stored(data: Path) -> list[Prediction]:
+    with history(data) as seen:
+        return list(seen.predictions())
 
 
 def drop(running: Stack, photos: int) -> None:
