@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from inference_container import bundle
+from inference_container.manifest import Manifest
 from inference_container.training.dataset import load
 from inference_container.training.draws import Plan
 from inference_container.training.export import Origin, export
@@ -20,9 +23,12 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     options.out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(options.passes, options.batch, options.seed, _sizes(options.sizes))
-    Origin(options.architecture, plan.sizes[-1][1], _command(options), _commit()).write(options.out)
-    run = Run(options.architecture, load(options.data), plan, options.out, options.precision)
+    plan = Plan(options.passes, options.batch, options.seed, _sizes(options.sizes), options.rate)
+    start = bundle.load(options.start, fold=False) if options.start else None
+    began = _described(start.manifest) if start else None
+    Origin(options.architecture, plan.sizes[-1][1], _command(options), _commit(), began).write(options.out)
+    network = start.module if start else None
+    run = Run(options.architecture, load(options.data), plan, options.out, options.precision, network)
     run.train(options.workers, lambda line: print(line, flush=True))
     export(options.out, options.out / "bundle", options.data, options.version)
 
@@ -33,6 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and bundle go here")
     parser.add_argument("--version", default="1", help="version of the bundle")
     parser.add_argument("--architecture", default="compact-v1")
+    parser.add_argument("--start", type=Path, help="bundle whose weights to begin with; random ones if left out")
+    parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     parser.add_argument("--passes", type=int, default=120)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
@@ -53,9 +61,14 @@ def _sizes(text: str) -> tuple[tuple[float, int], ...]:
 
 def _command(options: argparse.Namespace) -> str:
     """The command that repeats this run, without the folders of this machine."""
-    names = ("architecture", "passes", "batch", "seed", "sizes", "precision")
+    names = ("architecture", "passes", "batch", "seed", "sizes", "rate", "precision")
     choices = " ".join(f"--{name} {getattr(options, name)}" for name in names)
-    return f"python -m inference_container.training --data DATA --out OUT {choices}"
+    start = " --start START" if options.start else ""
+    return f"python -m inference_container.training --data DATA --out OUT{start} {choices}"
+
+
+def _described(manifest: Manifest) -> dict[str, Any]:
+    return {"version": manifest.version, "sha256": manifest.sha256, "lineage": dict(manifest.lineage)}
 
 
 def _commit() -> str:

@@ -42,11 +42,12 @@ def _single(photo: Photo, shape: tuple[int, int], rng: Generator) -> View:
 
 
 def window(size: tuple[int, int], shape: tuple[int, int], rng: Generator) -> tuple[float, float, float, float]:
-    """The part of a photo of `size` px to show at `shape`: stretched by up to 1.4, 40 % of the largest fit or more."""
+    """The part of a photo of `size` px to show at `shape`: stretched by up to 1.4, 15 % of the largest fit or more:
+    close ones, too, since the sets hold few."""
     if rng.random() < 0.25:  # the whole photo, as serving sees it
         return (0.0, 0.0, float(size[0]), float(size[1]))
     aspect = shape[0] / shape[1] * np.exp(rng.uniform(-0.34, 0.34))
-    width = min(size[0], size[1] * aspect) * rng.uniform(0.4, 1.0) ** 0.5
+    width = min(size[0], size[1] * aspect) * rng.uniform(0.15, 1.0) ** 0.5
     height = width / aspect
     left, top = rng.uniform(0, size[0] - width), rng.uniform(0, size[1] - height)
     return (left, top, left + width, top + height)

@@ -40,6 +40,7 @@ def card(manifest: Manifest) -> str:
             str(lineage["command"]),
             "```",
             "",
+            *_began(lineage.get("start")),
             *[f"- {line}" for line in lineage["attributions"]],
             "",
             "The weights are licensed as CC BY-SA 4.0, as the data they were trained on asks for. No photo of the data",
@@ -50,6 +51,23 @@ def card(manifest: Manifest) -> str:
             "",
         ]
     )
+
+
+def _began(start: Mapping[str, Any] | None) -> list[str]:
+    """The run before this one."""
+    if start is None:
+        return []
+    before = start["lineage"]
+    return [
+        f"It began with version {start['version']} (`{start['sha256'][:12]}`): {before['steps']:,} steps",
+        f"at commit `{before['commit'][:12]}`:",
+        "",
+        "```",
+        str(before["command"]),
+        "```",
+        "",
+        *_began(before.get("start")),
+    ]
 
 
 def _tables(metrics: Mapping[str, Any]) -> list[str]:

@@ -16,12 +16,14 @@ from inference_container.training.dataset import Photo
 
 @dataclass(frozen=True)
 class Plan:
-    """Length and shape of a run. `sizes`: (share of the steps done, input size in px), in rising order of share."""
+    """Length and shape of a run. `sizes`: (share of the steps done, input size in px), in rising order of share.
+    `rate`: the highest learning rate."""
 
     passes: int
     batch: int
     seed: int
     sizes: tuple[tuple[float, int], ...]
+    rate: float = 2e-3
 
     def steps(self, photos: int) -> int:
         """Optimiser steps of the whole run; a pass draws as many photos as the set holds."""

@@ -6,6 +6,7 @@ import argparse
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,6 +39,7 @@ class Origin:
     input_size: int  # px, of the last part of the run
     command: str
     commit: str
+    start: dict[str, Any] | None = None  # version, sha256 and lineage of the bundle whose weights it began with
 
     def write(self, run: Path) -> None:
         """Keep it in the run's folder."""
@@ -78,6 +80,7 @@ def _manifest(origin: Origin, version: str, stride: int, step: int) -> Manifest:
             "command": origin.command,
             "commit": origin.commit,
             "steps": step,
+            **({"start": origin.start} if origin.start else {}),
         },
     )
 

@@ -19,7 +19,6 @@ from inference_container.training.dataset import CLASSES, Photo
 from inference_container.training.draws import Draws, Plan
 from inference_container.training.loss import log_weights, partial_label_loss
 
-PEAK_RATE = 2e-3
 DECAY = 0.03  # AdamW weight decay
 _WARM_UP = 0.03  # share of the steps
 _AVERAGE = 0.999  # of the weights, per step, once warm
@@ -29,25 +28,34 @@ Say = Callable[[str], None]
 Precision = Literal["fp32", "bf16"]  # of the convolutions; weights, averages and the loss stay in fp32
 
 
-def learning_rate(share: float) -> float:
+def learning_rate(share: float, peak: float) -> float:
     """Rate once `share` (0..1) of the steps is done: linear warm-up, then half a cosine down to 1 % of the peak."""
     if share < _WARM_UP:
-        return PEAK_RATE * max(share / _WARM_UP, 0.01)
+        return peak * max(share / _WARM_UP, 0.01)
     falling = (share - _WARM_UP) / (1 - _WARM_UP)
-    return PEAK_RATE * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * falling)))
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * falling)))
 
 
 class Run:
-    """One training run; `train` goes on from the checkpoint in `out`, if there is one."""
+    """One training run; `train` goes on from the checkpoint in `out`, if there is one. `start`: weights to begin with,
+    unfolded; without them random ones."""
 
     def __init__(
-        self, architecture: str, photos: list[Photo], plan: Plan, out: Path, precision: Precision = "fp32"
+        self,
+        architecture: str,
+        photos: list[Photo],
+        plan: Plan,
+        out: Path,
+        precision: Precision = "fp32",
+        start: nn.Module | None = None,
     ) -> None:
         torch.manual_seed(plan.seed)
         self.network = build(architecture, len(CLASSES))
+        if start is not None:
+            self.network.load_state_dict(start.state_dict())
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average: nn.Module = copy.deepcopy(self.network).eval()
-        self._optimizer = torch.optim.AdamW(self.network.parameters(), PEAK_RATE, weight_decay=DECAY)
+        self._optimizer = torch.optim.AdamW(self.network.parameters(), plan.rate, weight_decay=DECAY)
         self._table, self._plan, self._photos, self._out = log_weights(), plan, photos, out
         self._draws = Draws(photos, plan, output_stride(self.network))
         self._mixed = precision == "bf16"
@@ -69,7 +77,7 @@ class Run:
 
     def _step(self, step: int, photos: torch.Tensor, bits: torch.Tensor) -> float:
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(step / len(self._draws))
+            group["lr"] = learning_rate(step / len(self._draws), self._plan.rate)
         self.network.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=self._mixed):
             logits = self.network(photos)

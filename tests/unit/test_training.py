@@ -149,8 +149,8 @@ def test_batches_are_numbered_and_repeat(data: Path) -> None:
 
 
 def test_rate_warms_up_and_falls() -> None:
-    rates = [loop.learning_rate(share) for share in np.linspace(0, 1, 50)]
-    assert max(rates) <= loop.PEAK_RATE
+    rates = [loop.learning_rate(share, 2e-3) for share in np.linspace(0, 1, 50)]
+    assert max(rates) <= 2e-3
     assert rates[0] < rates[2] > rates[25] > rates[-1] > 0
 
 
@@ -187,6 +187,21 @@ def test_the_command_learns_the_toy_and_writes_an_evaluated_bundle(
     assert "--passes 24" in manifest.lineage["command"]
     text = (out / "bundle" / "MODEL_CARD.md").read_text()
     assert f"| pets | 3 | {manifest.metrics['test']['pets']['foregroundIoU']:.3f} |" in text
+
+
+def test_a_run_goes_on_from_a_bundle_and_its_card_names_both_commands(data: Path, tmp_path: Path) -> None:
+    options = f"--data {data} --passes 1 --batch 4 --sizes 0:32 --workers 0".split()
+    command.main([*options, "--out", str(tmp_path / "first"), "--seed", "3"])
+    first = tmp_path / "first" / "bundle"
+    command.main([*options, "--out", str(tmp_path / "second"), "--start", str(first), "--rate", "1e-9"])
+    before, after = bundle.load(first, fold=False), bundle.load(tmp_path / "second" / "bundle", fold=False)
+    weights = [model.module.state_dict()["head.weight"] for model in (before, after)]
+    torch.testing.assert_close(*weights, atol=1e-3, rtol=0)
+    assert after.manifest.lineage["start"]["sha256"] == before.manifest.sha256
+    card = (tmp_path / "second" / "bundle" / "MODEL_CARD.md").read_text()
+    assert "--start START" in card
+    assert "--seed 3" in card
+    assert str(tmp_path) not in card + after.manifest.to_json()
 
 
 def test_tally_counts_foreground_classes_and_species() -> None:
