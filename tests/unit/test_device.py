@@ -60,7 +60,7 @@ def test_a_photo_has_the_same_map_alone_and_in_company(device: Device) -> None:
 
 
 def test_the_network_sees_rows_as_rows_and_colours_as_colours(device: Device) -> None:
-    device._module = Network(lambda pixels: pixels.float())
+    device._module = Network(lambda pixels: pixels.float()[..., ::2, ::2])
     pixels = np.zeros((32, 64, 3), np.uint8)
     pixels[:16, :, 1] = 9
     pixels[16:, :, 2] = 9
