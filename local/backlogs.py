@@ -71,12 +71,12 @@ class StoppedBroker:
     def look(self) -> Messages:
         if not self.path.exists():
             raise Misconfigured(f"there is no {self.path.name}: no stack ran on this folder yet")
-        as_of = _last_write(self.path)
         try:
+            as_of = _last_write(self.path)
             with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True, timeout=_BUSY)) as file:
                 since = started_at(file)
                 waiting = list(_pages(lambda after: list(page_of_all(file, after, _PAGE))))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise Retryable(f"{self.path.name} cannot be read now: {error}") from None
         return Messages(as_of, as_of if since is None else _time(since), waiting)
 
@@ -89,9 +89,10 @@ def _pages(page: Page, rows: Iterable[Row] | None = None) -> Iterator[Waiting]:
 
 
 def _last_write(path: Path) -> datetime:
-    """Of the database or its log; readers make an empty log."""
-    files = [path, path.with_name(f"{path.name}-wal")]
-    return _time(max(file.stat().st_mtime for file in files if file.exists() and file.stat().st_size))
+    """To the database or its log; an empty log is what readers leave."""
+    log = path.with_name(f"{path.name}-wal")
+    written = [path.stat(), *([log.stat()] if log.exists() else [])]
+    return _time(max(one.st_mtime for one in written if one.st_size or one is written[0]))
 
 
 def _time(seconds: float) -> datetime:

@@ -1,4 +1,5 @@
-"""What the domain asks of the world, in our nouns. Adapters: `shared/adapters/local`, `shared/adapters/google`.
+"""What the domain asks of the world, in our nouns. Adapters: `shared/adapters/local`, `shared/adapters/google`; of
+`Backlogs`, which only the command line asks, the local one is `local/backlogs.py`.
 
 All methods block; callers on an event loop run them in a thread. Errors are those of `shared.errors`: `NotFound`,
 `Conflict` / `AlreadyExists` for failed preconditions, `Retryable` for passing faults (an adapter has already retried
