@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from inference_container import bundle, evaluation
+from inference_container.architectures import int8
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BAR = {"pets": 0.76, "people": 0.87}  # foreground IoU, pooled
+NEAR = 0.003  # of mean IoU, between 8 bits and floats
 
 
 @pytest.mark.data
@@ -21,3 +23,15 @@ def test_the_starter_model_is_as_good_as_it_says() -> None:
         assert report[name]["foregroundIoU"] >= bar
         said = model.manifest.metrics["test"][name]["foregroundIoU"]
         assert report[name]["foregroundIoU"] == pytest.approx(said, abs=0.002)  # other CPUs round differently
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not DATA.exists(), reason="the data sets are not beside the checkout")
+@pytest.mark.skipif(not int8.available(), reason="there is nothing to compare: this CPU computes in floats")
+def test_eight_bits_see_what_floats_see() -> None:
+    photos = list(evaluation.test_photos(DATA))[::4]
+    eight, floats = bundle.load(bundle.STARTER), bundle.load(bundle.STARTER, fold=False)
+    assert isinstance(eight.module, int8.Int8CompactNet)
+    found, expected = evaluation.evaluate(eight, photos), evaluation.evaluate(floats, photos)
+    for name in BAR:
+        assert found[name]["mIoU"] == pytest.approx(expected[name]["mIoU"], abs=NEAR)
