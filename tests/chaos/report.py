@@ -111,7 +111,7 @@ def _soak(row: Mapping[str, Any]) -> list[str]:
         f"| soak | {row['seconds'] / 60:.0f} min, {row['photos']:,} photos, half of them hostile ({states})"
         " | `pytest -m chaos tests/chaos/test_soak.py` |",
         f"| memory growth after the warm-up, worst process | {row['growthPercent']} % | the same |",
-        f"| more descriptors, temporary files left | {row['moreDescriptors']}, {row['left']} | the same |",
+        f"| more descriptors (medians), temporary files left | {row['moreDescriptors']}, {row['left']} | the same |",
     ]
 
 
