@@ -68,7 +68,7 @@ OURS = Server("ours", "ours")
 ONE_THREAD = ("--threads", "1")
 TUNED = (*ONE_THREAD, "--fold")
 PEERS = (
-    _peer("tuned", "fastapi", "tuned", CORES, *TUNED, "--at-once", "1"),
+    _peer("tuned", "fastapi", "tuned", CORES, *TUNED, "--at-once", "2"),
     _peer("tuned", "litserve", "tuned", CORES, *TUNED),
     _peer("tuned, batch 4", "litserve", "tuned", CORES, *TUNED, "--batch", "4"),
     _peer("as documented", "fastapi", "documented", 1),
