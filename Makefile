@@ -34,6 +34,7 @@ bench: $(VENV)/test  ## the benchmarks; each prints one JSON line last
 	$(VENV)/bin/python -m benchmarks.memory
 	$(VENV)/bin/python -m benchmarks.cold_start
 	$(VENV)/bin/python -m benchmarks.broker
+	$(VENV)/bin/python -m benchmarks.broker_beside
 	$(VENV)/bin/python -m benchmarks.functions
 	$(VENV)/bin/python -m benchmarks.fairness
 	$(VENV)/bin/python -m benchmarks.system --photos $(PHOTOS)

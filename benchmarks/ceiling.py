@@ -1,7 +1,7 @@
 """The offline ceiling: decode, model and encode in a loop on every core, with the container's own code and no server.
 
 One process with one torch thread for each core: the best way this code can run without a server. A window is measured
-one photo at a time and in batches of 8, as the container may form them, and the better one is the ceiling.
+one photo at a time and in batches of 4 and 8, as the container may form them, and the best one is the ceiling.
 On a GPU the cores decode and encode only (`codec`), one process keeps the device busy with whole batches (`forward`),
 and the ceiling is the smaller of the two. Workers stay for a whole benchmark, so that windows may take turns.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from inference_container.device import Device
 
 STAGES = ("decode", "forward", "encode")
-BATCHES = (1, 8)
+BATCHES = (1, 4, 8)
 BATCH = 64  # of a GPU alone
 PATIENCE = 600.0  # s until a worker must have answered, however busy the machine is
 

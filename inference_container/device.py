@@ -21,10 +21,11 @@ from torch import Tensor
 from inference_container import bundle
 from inference_container.faults import DeviceBroken, OutOfMemory
 from inference_container.manifest import Manifest
+from inference_container.readout import class_ids
 from shared.errors import Misconfigured, Retryable
 
 Pixels = NDArray[np.uint8]  # (h, w, 3) RGB at model shape
-ClassMap = NDArray[np.uint8]  # (h / stride, w / stride) class ids
+ClassMap = NDArray[np.uint8]  # (h, w) class ids at model shape
 
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # "quota period" in µs, or "max period"
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -84,7 +85,7 @@ class Device:
     def _segment(self, photos: Sequence[Pixels]) -> list[ClassMap | None]:
         logits = self._module(self._moved(photos))
         finite = logits.sum((1, 2, 3), dtype=torch.float32).isfinite()  # NaN and inf survive a sum
-        classes = logits.argmax(1).to(torch.uint8).cpu().numpy()
+        classes = class_ids(logits, self.manifest.output_stride).cpu().numpy()
         return [one if good else None for one, good in zip(classes, finite.tolist(), strict=True)]
 
     def _moved(self, photos: Sequence[Pixels]) -> Tensor:

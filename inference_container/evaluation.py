@@ -1,7 +1,8 @@
 """`python -m inference_container.evaluation --data DIR --model BUNDLE`: quality on labelled photos at their own size.
 
-Each photo goes through the serving path: `to_model_size`, forward, class per pixel, nearest upsampling. The last line
-of the output is one JSON object: per set and source foreground IoU, IoU per class, cats told from dogs, time.
+Each photo goes through the serving path: `to_model_size`, forward, class per pixel at model size, nearest upsampling.
+The last line of the output is one JSON object: per set, source and size of what is shown foreground IoU, IoU per class,
+cats told from dogs, time. `--pictures DIR` draws the photos it did best and worst on.
 """
 
 from __future__ import annotations
@@ -20,31 +21,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional
 
 from inference_container import bundle
 from inference_container.preprocess import to_model_size
+from inference_container.readout import class_ids
+from inference_container.training import pictures
 from inference_container.training.dataset import CLASSES, Bytes, Entry, entries, lookup
 
 IGNORE = 255
 _SPECIES = {"cat": CLASSES.index("cat"), "dog": CLASSES.index("dog")}
-UPSAMPLINGS = ("nearest", "bilinear")
+_SIZES = {"small": 0.15, "middle": 0.4, "large": 1.0}  # share of the photo that its foreground takes, at most
 
 
 @torch.inference_mode()
-def predict(module: nn.Module, image: Image.Image, input_size: int, upsampling: str = "nearest") -> Bytes:
-    """Class per pixel, uint8 (h, w), of an upright RGB photo at its own size.
-
-    nearest: class at the network's resolution, then copied (as serving does); bilinear: logits raised first, dearer.
-    """
-    pixels = torch.from_numpy(to_model_size(image, input_size).copy()).permute(2, 0, 1)[None]
-    logits: Tensor = module(pixels)
-    size = (image.height, image.width)
-    if upsampling == "bilinear":
-        logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
-        return np.asarray(logits[0].argmax(0).numpy(), np.uint8)
-    small = Image.fromarray(logits[0].argmax(0).to(torch.uint8).numpy())
+def predict(model: bundle.LoadedModel, image: Image.Image) -> Bytes:
+    """Class per pixel, uint8 (h, w), of an upright RGB photo at its own size."""
+    pixels = torch.from_numpy(to_model_size(image, model.manifest.input_size).copy()).permute(2, 0, 1)[None]
+    small = Image.fromarray(class_ids(model.module(pixels), model.manifest.output_stride)[0].numpy())
     return np.asarray(small.resize((image.width, image.height), Image.Resampling.NEAREST))
 
 
@@ -111,21 +104,42 @@ def _rounded(value: float) -> float:
     return round(value, 4)
 
 
-def evaluate(model: bundle.LoadedModel, photos: Iterable[Entry], upsampling: str = "nearest") -> dict[str, Any]:
-    """Report per set and per set/source over `photos`, and the mean time of decoded photo to mask in ms."""
+def evaluate(model: bundle.LoadedModel, photos: Iterable[Entry]) -> dict[str, Any]:
+    """Report per set, set/source and set/size over `photos`, and the mean time of decoded photo to mask in ms."""
     tallies: defaultdict[str, Tally] = defaultdict(Tally)
     seconds: list[float] = []
     for entry in photos:
         with Image.open(entry.image) as file:
             image = file.convert("RGB")
         start = time.perf_counter()
-        found = predict(model.module, image, model.manifest.input_size, upsampling)
+        found = predict(model, image)
         seconds.append(time.perf_counter() - start)
-        for key in (entry.set_name, f"{entry.set_name}/{entry.source}"):
-            tallies[key].add(entry.label, truth(entry), found)
+        true = truth(entry)
+        for key in (entry.set_name, f"{entry.set_name}/{entry.source}", f"{entry.set_name}/{_size(true)}"):
+            tallies[key].add(entry.label, true, found)
     report: dict[str, Any] = {key: tallies[key].report() for key in sorted(tallies)}
     report["millisecondsPerPhoto"] = _rounded(1000 * sum(seconds) / max(len(seconds), 1))
     return report
+
+
+def judged(model: bundle.LoadedModel, photos: Iterable[Entry]) -> Iterator[pictures.Judged]:
+    """Every photo with its foreground IoU, label and mask."""
+    for entry in photos:
+        with Image.open(entry.image) as file:
+            found = predict(model, file.convert("RGB"))
+        true = truth(entry)
+        yield pictures.foreground_iou(true, found), entry, true, found
+
+
+def _colour(rgb: bytes) -> tuple[int, int, int]:
+    red, green, blue = rgb
+    return red, green, blue
+
+
+def _size(true: Bytes) -> str:
+    """Of what the photo shows: small, middle or large."""
+    share = np.count_nonzero((true > 0) & (true != IGNORE)) / true.size
+    return next(name for name, most in _SIZES.items() if share <= most)
 
 
 def test_photos(data: Path) -> Iterator[Entry]:
@@ -153,13 +167,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m inference_container.evaluation", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds pets/, people/ and originals/")
     parser.add_argument("--model", type=Path, default=bundle.STARTER, help="bundle; the starter model if left out")
-    parser.add_argument("--upsampling", choices=UPSAMPLINGS, default="nearest")
+    parser.add_argument("--pictures", type=Path, help="folder for pictures of the best and worst test photos")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model = bundle.load(options.model)
-    report = {"model": f"{model.manifest.name} {model.manifest.version}", "upsampling": options.upsampling}
-    report["test"] = evaluate(model, test_photos(options.data), options.upsampling)
-    report["originals"] = evaluate(model, original_photos(options.data), options.upsampling)
+    report: dict[str, Any] = {"model": f"{model.manifest.name} {model.manifest.version}"}
+    report["test"] = evaluate(model, test_photos(options.data))
+    report["originals"] = evaluate(model, original_photos(options.data))
+    if options.pictures:
+        palette = {one.id: _colour(one.rgb) for one in model.manifest.classes}
+        for path in pictures.draw(judged(model, test_photos(options.data)), palette, options.pictures):
+            print(path)
     print(json.dumps(report, ensure_ascii=False))
 
 

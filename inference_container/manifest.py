@@ -25,6 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # also a folder's name
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _INPUT_SIZES = range(32, 2049)  # px
 _STRIDES = (1, 2, 4)
+_WIDEST = 1e6  # of a network's inner values
 
 
 class BundleError(Misconfigured):
@@ -51,6 +52,7 @@ class Manifest:
     `input_size`: px, square root of the area photos are resized to (`preprocess.target_shape`).
     `output_stride`: logits are (N, len(classes), H / output_stride, W / output_stride).
     `normalization`: for readers only; the network normalises inside its forward.
+    `spans`: bounds of the network's inner values, for CPUs (`architectures.int8`); may be empty.
     `sha256`: of `model.safetensors`, hex. `lineage`: data, licence attributions, command, commit.
     """
 
@@ -64,6 +66,7 @@ class Manifest:
     sha256: str = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
         """`model.json` as an object."""
@@ -78,6 +81,7 @@ class Manifest:
             "sha256": self.sha256,
             "metrics": dict(self.metrics),
             "lineage": dict(self.lineage),
+            "spans": {name: list(bounds) for name, bounds in self.spans.items()},
         }
 
     def to_json(self) -> str:
@@ -99,6 +103,7 @@ def parse(text: str) -> Manifest:
         sha256=document.matching("sha256", _SHA256),
         metrics=document.of_type("metrics", dict),
         lineage=document.of_type("lineage", dict),
+        spans=_spans(document.of_type("spans", dict) if "spans" in document.fields else {}),
     )
 
 
@@ -188,6 +193,14 @@ class _Document:
         if value not in allowed:
             raise BundleError(f"model.json: {key!r} is out of range")
         return value
+
+
+def _spans(items: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    for bounds in items.values():
+        numbers = isinstance(bounds, list) and [type(one) in (int, float) for one in bounds] == [True, True]
+        if not numbers or not -_WIDEST <= bounds[0] <= bounds[1] <= _WIDEST:
+            raise BundleError("model.json: 'spans' are pairs of numbers, the lower one first")
+    return {name: (float(low), float(high)) for name, (low, high) in items.items()}
 
 
 def _classes(items: list[Any]) -> tuple[ClassInfo, ...]:

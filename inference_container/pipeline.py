@@ -7,6 +7,7 @@ queues are bounded by admission: nobody enters who could not be served in time.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +66,8 @@ class Segmented:
 
 
 class Pipeline:
-    """One model at work. `decode`: here, or in a `sandbox`."""
+    """One model at work. `max_batch`: photos on the device at once; its lanes share them, so that memory does not grow
+    with cores. `decode`: here, or in a `sandbox`."""
 
     def __init__(
         self,
@@ -77,7 +79,8 @@ class Pipeline:
     ) -> None:
         self.manifest = device.manifest
         self._decode = decode
-        limits = Limits(max_batch, int(max_batch * _SPARE * self.manifest.input_size**2), batch_wait)
+        photos = math.ceil(max_batch / device.lanes)
+        limits = Limits(photos, int(photos * _SPARE * self.manifest.input_size**2), batch_wait)
         self.batcher = Batcher(device.segment, limits, device.lanes)
         self._threads = ThreadPoolExecutor(threads, "codec")
 

@@ -51,10 +51,10 @@ def firestore_command(port: int, rules: Path | None = None) -> list[str]:
     return [_java(), *_JVM, "-cp", str(jar), _FIRESTORE_MAIN, *options, *(["--rules", str(rules)] if rules else [])]
 
 
-def pubsub_command(port: int) -> list[str]:
+def pubsub_command(port: int, jvm: Sequence[str] = _JVM) -> list[str]:
     """Raises `Misconfigured` if java or the emulator is not installed."""
     jar = _jar("pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar")
-    return [_java(), *_JVM, "-jar", str(jar), "--host=127.0.0.1", f"--port={port}"]
+    return [_java(), *jvm, "-jar", str(jar), "--host=127.0.0.1", f"--port={port}"]
 
 
 def start_firestore(log: IO[Any] | int = subprocess.DEVNULL, rules: Path | None = None, port: int = 0) -> Emulator:
@@ -63,9 +63,10 @@ def start_firestore(log: IO[Any] | int = subprocess.DEVNULL, rules: Path | None 
     return _start("firestore", port, firestore_command(port, rules), log)
 
 
-def start_pubsub(log: IO[Any] | int = subprocess.DEVNULL) -> Emulator:
+def start_pubsub(log: IO[Any] | int = subprocess.DEVNULL, jvm: Sequence[str] = _JVM) -> Emulator:
+    """`jvm`: options for Java; gcloud gives none."""
     port = free_port()
-    return _start("pubsub", port, pubsub_command(port), log)
+    return _start("pubsub", port, pubsub_command(port, jvm), log)
 
 
 def free_port() -> int:

@@ -1,25 +1,30 @@
 """The history checker: compares what was uploaded with what became of it. Reads only; any profile.
 
-missing      an upload without a prediction, older than a grace period
+missing      an upload without a prediction, older than a grace period; a photo to work on without a message
 duplicated   one generation with two predictions, or a prediction with two masks once it has ended
-unexpected   a prediction whose upload does not exist, or a result of which a file does not, or not any more as it was
-stuck        not ended although its deadline is over by more than a grace period
+unexpected   a prediction whose upload does not exist, or a result of which a file does not, or not any more as it was;
+             a message for a prediction that does not exist or has long ended
+stuck        not ended although its deadline is over by more than a grace period; a message that waits for too long
+
+What is legal on the queue, and for how long, is in `shared/backlog.py`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from shared.ports import ObjectInfo
+from shared import pipeline
+from shared.backlog import History, Limits, grace, judged
+from shared.ports import Document, Figures, Messages, ObjectInfo
 from shared.prediction import COLLECTION, Prediction, Reason, State, from_data
 from shared.results import MASK, objects_of
 from shared.runtime import Runtime
+from shared.settings import Settings
 
 _PAGE = 1000
-_GRACE = 2.0  # leases and sweeps: what is younger may still be on its way
 
 
 @dataclass(slots=True)
@@ -39,29 +44,38 @@ class Report:
 Generation = tuple[str, str, int]  # bucket, object name, generation
 
 
-def audit(runtime: Runtime, now: datetime | None = None) -> Report:
+def audit(runtime: Runtime, now: datetime | None = None, messages: Messages | Figures | None = None) -> Report:
     """Holds one line per upload and prediction in memory. Uploads are listed first, so that what arrives meanwhile
-    is not taken for missing."""
+    is not taken for missing; so are `messages`, by the caller. None: they are not looked at."""
     now = now or datetime.now(UTC)
     settings = runtime.settings
-    grace = timedelta(seconds=_GRACE * (settings.lease_seconds + settings.sweep_seconds))
+    old = now - grace(settings)
     uploads = {_key(info): info for info in _objects(runtime, settings.uploads_bucket, "")}
-    predictions = list(_predictions(runtime))
+    history = history_of(runtime)
+    predictions = history.predictions
     files = {info.name: info for info in _objects(runtime, settings.results_bucket, "predictions/")}
     report = Report()
-    _check_uploads(report, uploads, predictions, now - grace)
+    _check_uploads(report, uploads, predictions, old)
     _check_outcomes(report, uploads, predictions, runtime)
-    _check_results(report, files, predictions, now - grace)
+    _check_results(report, files, predictions, old)
     report.stuck += [
         f"{p.id} {p.state.value}: should have ended at {p.deadline.isoformat()}"
         for p in predictions
-        if not p.state.terminal and p.deadline < now - grace
+        if not p.state.terminal and p.deadline < old
     ]
+    if messages is not None:
+        _check_messages(report, messages, history, settings)
     return report
 
 
+def _check_messages(report: Report, messages: Messages | Figures, history: History, settings: Settings) -> None:
+    table = pipeline.load()
+    for name, line in judged(messages, history, Limits(settings, table, history.predictions), table):
+        getattr(report, name).append(line)
+
+
 def _check_uploads(
-    report: Report, uploads: dict[Generation, ObjectInfo], predictions: list[Prediction], old: datetime
+    report: Report, uploads: dict[Generation, ObjectInfo], predictions: Sequence[Prediction], old: datetime
 ) -> None:
     seen = Counter((p.bucket, p.object, p.generation) for p in predictions if p.generation)
     ended_unseen = {(p.bucket, p.object) for p in predictions if not p.generation and p.state.terminal}
@@ -72,7 +86,7 @@ def _check_uploads(
 
 
 def _check_outcomes(
-    report: Report, uploads: dict[Generation, ObjectInfo], predictions: list[Prediction], runtime: Runtime
+    report: Report, uploads: dict[Generation, ObjectInfo], predictions: Sequence[Prediction], runtime: Runtime
 ) -> None:
     newest: dict[tuple[str, str], int] = {}
     for bucket, name, generation in (*uploads, *((p.bucket, p.object, p.generation) for p in predictions)):
@@ -87,7 +101,9 @@ def _check_outcomes(
         report.unexpected.append(f"{p.id} {p.state.value}: there is no {p.object} generation {p.generation}")
 
 
-def _check_results(report: Report, files: dict[str, ObjectInfo], predictions: list[Prediction], old: datetime) -> None:
+def _check_results(
+    report: Report, files: dict[str, ObjectInfo], predictions: Sequence[Prediction], old: datetime
+) -> None:
     """Every result has one mask, and may have other files beside it."""
     masks: Counter[str] = Counter()
     for name, info in files.items():
@@ -108,11 +124,20 @@ def _kind(name: str) -> str:
     return name.rsplit("/", 1)[-1].split(".")[0]
 
 
-def _predictions(runtime: Runtime) -> Iterator[Prediction]:
+def history_of(runtime: Runtime) -> History:
+    """All predictions, oldest first."""
+    predictions, changed = [], {}
+    for document in _documents(runtime):
+        predictions.append(from_data(document.data))
+        changed[document.id] = document.update_time
+    return History(predictions, changed)
+
+
+def _documents(runtime: Runtime) -> Iterator[Document]:
     after = None
     while True:
         page = runtime.documents.query(COLLECTION, order_by=[("createTime", "asc")], limit=_PAGE, after=after)
-        yield from (from_data(document.data) for document in page)
+        yield from page
         if len(page) < _PAGE:
             return
         after = (page[-1].data["createTime"], page[-1].id)

@@ -1,4 +1,5 @@
-"""What the domain asks of the world, in our nouns. Adapters: `shared/adapters/local`, `shared/adapters/google`.
+"""What the domain asks of the world, in our nouns. Adapters: `shared/adapters/local`, `shared/adapters/google`; of
+`Backlogs`, which only the command line asks, the local one is `local/backlogs.py`.
 
 All methods block; callers on an event loop run them in a thread. Errors are those of `shared.errors`: `NotFound`,
 `Conflict` / `AlreadyExists` for failed preconditions, `Retryable` for passing faults (an adapter has already retried
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 Data = dict[str, Any]  # JSON values and timezone-aware datetimes
@@ -146,6 +147,48 @@ class Topics(Protocol):
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
         """Durable when it returns the message id. Subscribers see it at least once; `Misconfigured`: no such topic,
         `Malformed`: it is empty or too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that nobody has acknowledged; a push of it may be under way."""
+
+    subscription: str
+    id: str
+    attributes: Mapping[str, str]
+    publish_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """All of them. Nothing was delivered before `since`: who waited then waited for the queue itself."""
+
+    as_of: datetime
+    since: datetime
+    waiting: Sequence[Waiting]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Of one subscription: messages at most during the last minutes, and the age of the oldest one."""
+
+    most: int
+    oldest: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Where a queue tells numbers only, by subscription. One that is not there is not known, which is not empty."""
+
+    as_of: datetime
+    subscriptions: Mapping[str, Figure]
+
+
+class Backlogs(Protocol):
+    """What waits on the queue, without taking it from anybody; for `maskline audit`."""
+
+    def look(self) -> Messages | Figures:
+        """Raises `Misconfigured` or `Retryable` if nobody can say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Settings:
     max_instances: int
     concurrency: int  # requests that one instance takes at once; 0: derived from max_batch
     idle_seconds: float  # an instance without requests for so long is stopped
-    max_batch: int  # photos
+    max_batch: int  # photos on the device at once; the cores of a CPU share them
     batch_wait_ms: float
     decode_processes: int  # 0: photos are decoded on threads of the instance itself
     model: str  # bundle directory, empty: the starter bundle

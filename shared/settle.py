@@ -71,7 +71,7 @@ def decide_freed(prediction: Prediction, now: datetime, settings: Settings) -> P
     if prediction.charged_claims >= settings.max_claims:
         return prediction.failed(Reason.POISON, POISON_MESSAGE)
     published = prediction.publish_time
-    if published is not None and published >= lease and now < published + _patience(settings):
+    if published is not None and published >= lease and now < published + patience(settings):
         return None  # published since the lease ended: on its way
     return replace(prediction, publish_time=now)
 
@@ -87,7 +87,7 @@ def decide_overdue(prediction: Prediction, now: datetime) -> Prediction | None:
 
 def decide_forgotten(prediction: Prediction, now: datetime, settings: Settings) -> Prediction | None:
     published = prediction.publish_time
-    waits = published is not None and now < published + _patience(settings)
+    waits = published is not None and now < published + patience(settings)
     return None if prediction.state is not State.QUEUED or waits else replace(prediction, publish_time=now)
 
 
@@ -95,7 +95,8 @@ def _expired(prediction: Prediction) -> Prediction:
     return prediction.failed(Reason.DEADLINE_EXCEEDED, EXPIRED_MESSAGE, State.EXPIRED)
 
 
-def _patience(settings: Settings) -> timedelta:
+def patience(settings: Settings) -> timedelta:
+    """How long a message that was published may be on its way before it is published again."""
     return timedelta(seconds=max(_REPUBLISH, settings.ack_deadline_seconds, 2 * settings.sweep_seconds))
 
 
@@ -114,7 +115,7 @@ def _free_leases(runtime: Runtime, now: datetime, log: Log) -> None:
 
 
 def _publish_forgotten(runtime: Runtime, now: datetime, log: Log) -> None:
-    before = now - _patience(runtime.settings)
+    before = now - patience(runtime.settings)
     for found in _where(runtime, ("state", "==", State.QUEUED.value), ("publishTime", "<=", before)):
         _settle_one(runtime, found, log, "republished", lambda p, at: decide_forgotten(p, at, runtime.settings))
 

@@ -1,7 +1,9 @@
 """Photos and masks of several sets as one training set.
 
 A target is a *set of possible classes*, one bit each: a pet photo's background may hide a person that nobody
-labelled, so its pixels say "background or person", and an unlabelled border says "anything".
+labelled, so its pixels say "background or person", and an unlabelled border says "anything". Not so the other way
+round: passers-by in the people photos are labelled background, and a network that may call them anything but a
+person learns to call them cats.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ ANYTHING = BACKGROUND | PERSON | CAT | DOG  # carries no loss
 # mask value -> possible classes
 LABELS: dict[str, dict[int, int]] = {
     "pets": {0: BACKGROUND | PERSON, 1: CAT, 2: DOG, 255: ANYTHING},
-    "people": {0: BACKGROUND | CAT | DOG, 1: PERSON, 2: PERSON, 3: PERSON},
+    "people": {0: BACKGROUND, 1: PERSON, 2: PERSON, 3: PERSON},
 }
 
 # How often a photo is drawn: dogs are 148 of 2,091, the feral cats 890 and less carefully outlined.

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
-from inference_container.architectures import build, output_stride
+from inference_container.architectures import build, calibrated, output_stride
 from inference_container.architectures.compact import MEAN, STD
 from inference_container.bundle import ClassInfo, Manifest, load, save
 from inference_container.evaluation import evaluate, original_photos, test_photos
+from inference_container.preprocess import to_model_size
 from inference_container.training import checkpoint
 from inference_container.training.card import card
-from inference_container.training.dataset import CLASSES
+from inference_container.training.dataset import CLASSES, LABELS, entries
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito) beside a black background.
 COLORS = {"background": "#000000", "person": "#e69f00", "cat": "#56b4e9", "dog": "#cc79a7"}
+
+_CALIBRATION = 200  # photos
 
 ATTRIBUTIONS = (
     "Oxford-IIIT Pet (Parkhi, Vedaldi, Zisserman, Jawahar: Cats and Dogs, CVPR 2012), CC BY-SA 4.0; "
@@ -58,11 +62,27 @@ def export(run: Path, to: Path, data: Path, version: str) -> Manifest:
     step = checkpoint.averaged(run / "state.safetensors", network)
     described = _manifest(origin, version, output_stride(network), step)
     save(to, described, network)
+    described = replace(described, spans=_spans(to, data, origin.input_size))
+    save(to, described, network)
     model = load(to)
     metrics = {"test": evaluate(model, test_photos(data)), "originals": evaluate(model, original_photos(data))}
     written = save(to, replace(described, metrics=metrics), network)
     (to / "MODEL_CARD.md").write_text(card(written), encoding="utf-8")
     return written
+
+
+def _spans(written: Path, data: Path, size: int) -> dict[str, tuple[float, float]]:
+    """Of the bundle as it is stored, over an even choice of the training photos."""
+    found = [name for name in LABELS if (data / name / "split.csv").exists()]
+    rows = [entry for name in found for entry in entries(data, name, "trainval")]
+    chosen = rows[:: max(1, len(rows) // _CALIBRATION)]
+    return calibrated(load(written).module, (_pixels(entry.image, size) for entry in chosen))
+
+
+def _pixels(path: Path, size: int) -> torch.Tensor:
+    with Image.open(path) as file:
+        pixels = to_model_size(file.convert("RGB"), size)
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
 
 
 def _manifest(origin: Origin, version: str, stride: int, step: int) -> Manifest:

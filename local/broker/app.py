@@ -1,10 +1,12 @@
-"""The broker's HTTP face: publish as Pub/Sub's REST API does, health, metrics, statistics."""
+"""The broker's HTTP face: publish as Pub/Sub's REST API does, health, metrics, statistics, what waits."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +22,7 @@ from local.broker.store import Full, Store
 from shared.errors import Malformed, MasklineError, NotFound
 
 _STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 413: "INVALID_ARGUMENT", 503: "UNAVAILABLE", 507: "UNAVAILABLE"}
+_PAGE, _LAST = 1000, (1 << 63) - 1  # messages; the greatest `seq` that there can be
 _EVENTS = ("delivered", "nacked", "dead_lettered", "expired")
 
 
@@ -38,6 +41,9 @@ def app(broker: Broker, ticks: Sequence[schedules.Tick]) -> Starlette:
     async def stats(_: Request) -> Response:
         return JSONResponse(statistics(broker))
 
+    async def waiting(request: Request) -> Response:
+        return await _waiting(broker, request)
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         writer = asyncio.create_task(_write(broker.store))
@@ -55,6 +61,7 @@ def app(broker: Broker, ticks: Sequence[schedules.Tick]) -> Starlette:
         Path("/healthz", healthz),
         Path("/metrics", metrics),
         Path("/v1/stats", stats),
+        Path("/v1/waiting", waiting),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 
@@ -70,6 +77,19 @@ async def _publish(broker: Broker, request: Request) -> Response:
         return JSONResponse({"messageIds": ids})
     except MasklineError as error:
         return _error(_code(error), str(error))
+
+
+async def _waiting(broker: Broker, request: Request) -> Response:
+    """A page of what waits, after the `seq` that `after` names; an empty one is the last."""
+    try:
+        after = min(int(request.query_params.get("after", "0")), _LAST)
+        page = await broker.store.waiting(max(after, 0), _PAGE)
+    except ValueError:
+        return _error(400, "`after` is a number")
+    except MasklineError as error:
+        return _error(_code(error), str(error))
+    answer = json.dumps({"asOf": time.time(), "since": broker.store.since, "messages": page})
+    return Response(answer, media_type="application/json")  # all ASCII: attributes may hold halves of characters
 
 
 async def _body(request: Request) -> bytes | None:

@@ -37,11 +37,12 @@ CREATE TABLE pending (
     due REAL NOT NULL
 );
 CREATE INDEX pending_by_subscription ON pending (subscription, seq);
-CREATE TABLE facts (name TEXT PRIMARY KEY);
+CREATE TABLE facts (name TEXT PRIMARY KEY);  -- one is "since " and when the broker was started last
 INSERT INTO facts VALUES ('queue_lost');  -- until a tick that says so was delivered
 PRAGMA user_version = 1;
 """
 
+_SINCE = "since "
 Row = tuple[str, Delivery]  # subscription, delivery
 
 
@@ -62,6 +63,8 @@ class Store:
         self.connection = _open(path)
         # The database was created anew, and settle has not heard of it yet.
         self.queue_lost = bool(self.connection.execute("SELECT 1 FROM facts WHERE name = 'queue_lost'").fetchone())
+        self.since = time.time()
+        _note_start(self.connection, self.since)
         newest: int | None = self.connection.execute("SELECT max(seq) FROM pending").fetchone()[0]
         # Never a number twice, though acknowledged rows are gone: microseconds run ahead of any publish rate.
         self._number = max(newest or 0, time.time_ns() // 1000)
@@ -115,6 +118,21 @@ class Store:
 
         again = (subscription, after, limit, limit_bytes, then)
         self._submit(_Change(apply, then, lambda _: self._later(self.load, *again)))
+
+    async def waiting(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """As `page_of_all`. Raises `Retryable`."""
+        found: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
+
+        def read(rows: Any) -> None:
+            if not found.done():  # whoever asked may have gone
+                found.set_result(rows)
+
+        def failed(error: Exception) -> None:
+            if not found.done():
+                found.set_exception(error)
+
+        self._submit(_Change(lambda connection: page_of_all(connection, after, limit), read, failed))
+        return await found
 
     def forget(self, seq: int) -> None:
         self._acked.append(seq)
@@ -238,6 +256,36 @@ def _page(
         if limit_bytes <= 0:
             break
     return deliveries
+
+
+def page_of_all(connection: sqlite3.Connection, after: int, limit: int) -> list[dict[str, Any]]:
+    """What waits after `after` on any subscription, without the data. In the order of `seq`, nothing escapes whoever
+    goes from page to page: what replaces a message comes after it."""
+    cursor = connection.execute(
+        "SELECT seq, subscription, message_id, attributes, publish_time FROM pending"
+        " WHERE seq > ? ORDER BY seq LIMIT ?",
+        (after, limit),
+    )
+    return [
+        {"seq": seq, "subscription": name, "id": number, "attributes": json.loads(text), "publishTime": published}
+        for seq, name, number, text, published in cursor
+    ]
+
+
+def started_at(connection: sqlite3.Connection) -> float | None:
+    """Seconds since the epoch; None: an older release wrote this file."""
+    row = connection.execute("SELECT max(name) FROM facts WHERE name LIKE ?", (_SINCE + "%",)).fetchone()
+    return float(row[0].removeprefix(_SINCE)) if row[0] else None
+
+
+def _note_start(connection: sqlite3.Connection, now: float) -> None:
+    """For whoever reads the file when no broker runs. A full disk is no reason not to start."""
+    try:
+        with connection:
+            connection.execute("DELETE FROM facts WHERE name LIKE ?", (_SINCE + "%",))
+            connection.execute("INSERT INTO facts VALUES (?)", (f"{_SINCE}{now:.3f}",))
+    except sqlite3.Error:
+        pass  # undone
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 from random import Random
 from typing import Any, TypeVar, cast
@@ -33,14 +34,14 @@ from shared.envelope import Push
 from shared.errors import Malformed, MasklineError, Rejected
 from shared.events import FINALIZED, Uploaded
 from shared.logs import Log
-from shared.ports import Document, ObjectInfo
+from shared.ports import Document, Messages, ObjectInfo, Waiting
 from shared.prediction import COLLECTION, State
 from shared.runtime import Runtime
 from shared.settings import Settings
 from tests.chaos.faults import Fault, FaultyDocuments, FaultyObjects, FaultyServices, FaultyTopics, Plan, drawn
 from tests.chaos.history import RANK
 from tests.chaos.memory import MemoryDocuments, MemoryObjects
-from tests.chaos.virtual import Loop, blocking, wait
+from tests.chaos.virtual import BEGIN, Loop, blocking, wait
 
 T = TypeVar("T")
 FIRST, LAST = "accept", "settle"
@@ -221,6 +222,7 @@ class Broker:
         self.queues = {route.name: DeliveryQueue(route.policy) for route in self.routes}
         self.dead_lettered: Counter[str] = Counter()
         self.lost = False
+        self.since = world.loop.now
         self._numbers = count(1)
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -237,6 +239,7 @@ class Broker:
     def restart(self) -> None:
         """`kill -9` of the broker: what was being pushed is pushed again, what was acked lately, too."""
         self.world.happened["broker restart"] += 1
+        self.since = self.world.loop.now
         for route in self.routes:
             held = list(self.queues[route.name].held)
             self.queues[route.name] = DeliveryQueue(route.policy)
@@ -248,6 +251,7 @@ class Broker:
         """The queue's data is gone; the next tick says so."""
         self.world.happened["queue lost"] += 1
         self.queues = {route.name: DeliveryQueue(route.policy) for route in self.routes}
+        self.since = self.world.loop.now
         self.lost = True
 
     def tick(self) -> None:
@@ -255,6 +259,16 @@ class Broker:
 
     def backlog(self, topic: str) -> int:
         return sum(self.queues[route.name].backlog for route in self.routes if route.topic == topic)
+
+    def look(self) -> Messages:
+        waiting = [
+            Waiting(
+                name, held.message.id, held.message.attributes, BEGIN + timedelta(seconds=held.message.publish_time)
+            )
+            for name, queue in self.queues.items()
+            for held in queue.held
+        ]
+        return Messages(self.world.loop.now, self.since, waiting)
 
     def _pump(self, route: Route) -> None:
         queue, now = self.queues[route.name], self.world.loop.time()

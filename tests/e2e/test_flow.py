@@ -174,6 +174,7 @@ def test_commands_send_and_audit(running: Stack, tmp_path: Path) -> None:
         0,
         {"missing": [], "duplicated": [], "unexpected": [], "stuck": []},
     )
+    assert ("not looked at" in report.stderr) == (running.pid("pubsub") is not None)
 
 
 def test_every_role_is_listed(running: Stack) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import grpc
 from google.cloud import run_v2
@@ -24,18 +25,22 @@ from shared.adapters.google import values
 from shared.ports import Data
 
 PROJECT, REGION = "my-maskline", "europe-west4"
+SERIES = "/v3/projects/my-maskline/timeSeries"
 QUOTA = "/v1/projects/my-maskline/locations/global/services/run.googleapis.com/quotaInfos/"
 
 
 @dataclass
 class Google:
-    """`refused`: what a gRPC service or a JSON path that begins so is answered instead; `documents` by collection."""
+    """`refused`: what a gRPC service or a JSON path that begins so is answered instead; `documents` by collection;
+    `series` by metric, a list for each page, and what it was `asked`."""
 
     grpc_host: str = ""
     url: str = ""
     refused: dict[str, Any] = field(default_factory=dict)
     documents: dict[str, list[Data]] = field(default_factory=dict)
     quota: list[dict[str, Any]] = field(default_factory=list)
+    series: dict[str, list[list[Any]]] = field(default_factory=dict)
+    asked: list[dict[str, list[str]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.quota = [
@@ -68,7 +73,17 @@ class Google:
             if path.startswith(prefix):
                 code: int = answer["error"]["code"]
                 return code, answer
+        if path.startswith(SERIES):
+            return 200, self._page(parse_qs(urlsplit(path).query))
         return 200, {"dimensionsInfos": self.quota} if path.startswith(QUOTA) else {"kind": "storage#objects"}
+
+    def _page(self, query: dict[str, list[str]]) -> Mapping[str, Any]:
+        """An empty answer has no `timeSeries`, the last page no token."""
+        self.asked.append(query)
+        pages = self.series.get(query["filter"][0].rsplit("/", 1)[1].rstrip('"'), [])
+        number = int(query.get("pageToken", ["0"])[0])
+        rows = {"timeSeries": pages[number]} if number < len(pages) and pages[number] else {}
+        return {**rows, **({"nextPageToken": str(number + 1)} if number + 1 < len(pages) else {}), "unit": "1"}
 
 
 def status(code: str, message: str, reason: str = "", **metadata: str) -> status_pb2.Status:

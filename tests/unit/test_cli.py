@@ -24,6 +24,7 @@ from local.stack import free_ports
 from shared import settings
 from shared.adapters.local.documents import LocalDocuments
 from shared.limits import MAX_BYTES
+from shared.settings import Settings
 from tests.domain import PHOTO, world
 
 
@@ -133,6 +134,22 @@ def test_an_audit_that_finds_something_exits_1(tmp_path: Path, capsys: pytest.Ca
     assert document(capsys)["duplicated"] == [line]
     assert main(["audit"]) == 1
     assert f"duplicated: 1\n  {line}\n" in capsys.readouterr().out
+
+
+def test_an_audit_says_when_it_could_not_look_at_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with world(tmp_path / "data") as domain:
+        domain.worker(domain.queued()).finish()
+    assert main(["audit"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "missing: 0\nduplicated: 0\nunexpected: 0\nstuck: 0\n"
+    assert said.err == "maskline: messages were not looked at: there is no broker.db: no stack ran on this folder yet\n"
+
+
+def test_the_emulators_messages_cannot_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    from cli.audit import _messages
+
+    assert _messages(Settings.from_env({}, profile="emulator")) is None
+    assert "emulator shows a message only to who takes it" in capsys.readouterr().err
 
 
 # -- doctor

@@ -46,8 +46,7 @@ def failing(error: Exception) -> Network:
 def test_every_photo_gets_a_map_of_class_ids(device: Device) -> None:
     device.warm_up()
     maps = device.segment(photos(3))
-    stride = device.manifest.output_stride
-    assert [one.shape for one in maps if one is not None] == [(64 // stride, 96 // stride)] * 3
+    assert [one.shape for one in maps if one is not None] == [(64, 96)] * 3
     assert all(one is not None and one.dtype == np.uint8 and one.max() < len(device.manifest.classes) for one in maps)
 
 
@@ -61,7 +60,7 @@ def test_a_photo_has_the_same_map_alone_and_in_company(device: Device) -> None:
 
 
 def test_the_network_sees_rows_as_rows_and_colours_as_colours(device: Device) -> None:
-    device._module = Network(lambda pixels: pixels.float())
+    device._module = Network(lambda pixels: pixels.float()[..., ::2, ::2])
     pixels = np.zeros((32, 64, 3), np.uint8)
     pixels[:16, :, 1] = 9
     pixels[16:, :, 2] = 9

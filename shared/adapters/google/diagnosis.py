@@ -23,7 +23,7 @@ GPU_STEP = (
     " a free-trial account must be upgraded first"
 )
 _PERMISSIONS = (  # how the services spell it when they say no more
-    re.compile(r"[Pp]ermission '([\w./]+)' denied"),
+    re.compile(r"[Pp]ermission '?([\w./]+)'? denied"),
     re.compile(r"does not have ([\w.]+) access"),
 )
 

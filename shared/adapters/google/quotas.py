@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.adapters.google.errors import TIMEOUT, retried
+from shared.adapters.google import rest
 from shared.adapters.google.signing import own_credentials
 
 SERVICE = "Cloud Quotas"
@@ -23,20 +23,7 @@ class CloudRunQuotas:
 
     def l4_gpus(self, region: str) -> int | None:
         """GPUs without zonal redundancy that may run there at once; None: Cloud Run has none there."""
-        return granted(retried(SERVICE, self._info), region)
-
-    def _info(self) -> Mapping[str, Any]:
-        from google.api_core.exceptions import from_http_response
-        from google.auth.transport.requests import AuthorizedSession
-
-        with AuthorizedSession(self._credentials()) as session:
-            # A person's credentials belong to no project, and then this API wants to be told one.
-            headers = {"x-goog-user-project": self._project}
-            answer = session.get(self._url, headers=headers, timeout=TIMEOUT)
-        if answer.status_code != 200:
-            raise from_http_response(answer)
-        info: Mapping[str, Any] = answer.json()
-        return info
+        return granted(rest.get(SERVICE, self._credentials, self._project, self._url), region)
 
 
 def granted(info: Mapping[str, Any], region: str) -> int | None:
