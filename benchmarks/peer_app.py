@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--path", choices=("ours", "naive"), default="ours")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0, help="torch's; 0: its own default")
-    parser.add_argument("--fold", action="store_true", help="batch normalisation into the convolutions")
+    parser.add_argument("--fold", action="store_true", help="the network as our container loads it, not as trained")
     parser.add_argument(
         "--at-once", type=int, default=0, help="photos in one worker's threads; 0: the server's default"
     )
@@ -57,7 +57,6 @@ class Segmenter:
         loaded = bundle.load(bundle.STARTER, "cpu", fold=given.fold)  # its smoke inference is the warm-up
         self.network, self.manifest = loaded.module, loaded.manifest
         self.naive = given.path == "naive"
-        print(READY, flush=True)
 
     def __call__(self, data: bytes) -> bytes:
         before = self.before(data)
@@ -90,9 +89,11 @@ class Segmenter:
         import numpy as np
         import torch
 
+        from inference_container.readout import class_ids
+
         with torch.inference_mode():
             pixels = torch.from_numpy(np.stack([photo.pixels for photo in photos])).permute(0, 3, 1, 2)
-            return list(self.network(pixels).argmax(1).to(torch.uint8).numpy())
+            return list(class_ids(self.network(pixels), self.manifest.output_stride).numpy())
 
     def _naive_forward(self, small: Tensor, size: tuple[int, int]) -> Any:
         import torch
@@ -100,6 +101,12 @@ class Segmenter:
         with torch.inference_mode():
             logits = torch.nn.functional.interpolate(self.network(small), size[::-1], mode="bilinear")
             return logits.argmax(1)[0].byte().numpy()
+
+
+def plain_masks(photos: Sequence[bytes]) -> list[bytes]:
+    """The reference of peers that run the network as trained: ours may run it in 8 bits."""
+    segmenter = Segmenter(argparse.Namespace(threads=1, fold=False, path="ours"))
+    return [segmenter(photo) for photo in photos]
 
 
 def _naive_before(data: bytes, input_size: int) -> tuple[Tensor, tuple[int, int]]:

@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from benchmarks.peer_app import Segmenter, options
+from benchmarks.peer_app import READY, Segmenter, options
 
 
 def make() -> Any:
     """The app of one worker."""
     fastapi = importlib.import_module("fastapi")
     segmenter = Segmenter(options())
+    print(READY, flush=True)
     body = fastapi.Body(...)
 
     def predict(data: Any = body) -> Any:

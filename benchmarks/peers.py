@@ -4,10 +4,10 @@
     python -m benchmarks.peers --rounds 1 --seconds 2 --only litserve     # does it run?
 
 The peers' venvs are made in `--venvs` when they are missing (`peer_venvs`), with the versions in
-`peer_constraints.txt`. Three ways to run a peer: tuned by us (folded network, a process of one torch thread per core,
-allocator thresholds, few photos at once, our decode and encode), as documented with our decode and encode, and with the
-naive path. What limits all of them is the model on the same cores; what differs is copies between processes, fairness,
-and the path around the model.
+`peer_constraints.txt`. Three ways to run a peer: tuned by us (the network as our container loads it, a process of one
+torch thread per core, allocator thresholds, few photos at once, our decode and encode), as documented with the network
+as trained and our decode and encode, and the same with the naive path. What limits all of them is the model on the same
+cores; what differs is copies between processes, fairness, and the path around the model.
 
 Each round measures the offline ceiling, then every server in turn, beginning with another one each time: 32
 closed-loop clients, open loop at 70 % of what they got, 31 photos beside a damaged one. Everything has a deadline: a
@@ -18,6 +18,7 @@ out.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import signal
 import sys
 import tempfile
@@ -30,14 +31,15 @@ from pathlib import Path
 from benchmarks.ceiling import Ceiling, ceiling
 from benchmarks.container import CLIENTS, EACH
 from benchmarks.load import Outcome, Target, burst, closed, opened, percentile
-from benchmarks.masks import LEAST, Masks
+from benchmarks.masks import LEAST, Masks, agreement, pixels
 from benchmarks.memory import pss
+from benchmarks.peer_app import plain_masks
 from benchmarks.peer_ratios import CEILING, LATE, RATE, Figures, Row, summary
-from benchmarks.peer_servers import CORES, ROOT, Failed, Server, chosen, serving, tail
+from benchmarks.peer_servers import CORES, PATIENCE, ROOT, Failed, Server, chosen, serving, tail
 from benchmarks.peer_venvs import EXTRAS, NotMade, python, version
 from benchmarks.photos import photos
 from benchmarks.processes import Busy, cpu_seconds, family
-from benchmarks.report import finish
+from benchmarks.report import finish, spread
 
 NAIVE_LEAST = 0.9  # of the pixels: it decodes, resizes and enlarges in another way
 TRIES = 2
@@ -49,11 +51,17 @@ SHORT = 30.0  # s that a burst may last
 class Bench:
     files: list[bytes]
     limit: Ceiling
-    reference: list[bytes]
+    reference: list[bytes]  # of the network as our container loads it
+    plain: list[bytes]  # of the network as trained
     seconds: float
     logs: Path
     pythons: dict[str, Path]
     failures: dict[str, list[str]] = field(default_factory=dict)
+
+    def masks(self, kind: str) -> Masks:
+        if kind in ("ours", "tuned"):
+            return Masks(self.reference)
+        return Masks(self.plain, NAIVE_LEAST if kind == "naive" else LEAST)
 
     def failed(self, name: str, why: str, log: str = "") -> None:
         self.failures.setdefault(name, []).append(why)
@@ -68,8 +76,12 @@ def main() -> None:
     with bench(options.seconds, options.venvs) as running:
         install(running, servers, options.venvs)
         rows = [measured_round(running, servers, number) for number in range(options.rounds)]
+    same = [agreement(pixels(one), pixels(other)) for one, other in zip(running.reference, running.plain, strict=True)]
     about = {"rounds": options.rounds, "seconds": options.seconds, "clients": CLIENTS, "versions": versions}
-    finish("peers", about | summary(rows, servers) | {"failed": running.failures})
+    finish(
+        "peers",
+        about | {"our_masks_like_trained": spread(same)} | summary(rows, servers) | {"failed": running.failures},
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -92,7 +104,13 @@ def bench(seconds: float, venvs: Path) -> Iterator[Bench]:
         for number, data in enumerate(files):
             (Path(name) / f"{number}.jpg").write_bytes(data)
         with ceiling(Path(name), "cpu", CORES) as limit:
-            yield Bench(files, limit, limit.masks(), seconds, logs, {"": Path(sys.executable)})
+            yield Bench(files, limit, limit.masks(), as_trained(files), seconds, logs, {"": Path(sys.executable)})
+
+
+def as_trained(files: Sequence[bytes]) -> list[bytes]:
+    """In a process of its own, so that the client never holds torch."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply_async(plain_masks, (files,)).get(PATIENCE)
 
 
 def install(bench: Bench, servers: Sequence[Server], venvs: Path) -> None:
@@ -121,7 +139,7 @@ def attempt(bench: Bench, server: Server) -> Row:
     began, log = time.monotonic(), bench.logs / f"{server.name}.log"
     try:
         with serving(server, bench.pythons[server.package], log, bench.files[0]) as (target, pid):
-            figures = measured(bench, target, pid, NAIVE_LEAST if server.kind == "naive" else LEAST)
+            figures = measured(bench, target, pid, bench.masks(server.kind))
     except (Failed, OSError) as error:
         bench.failed(server.name, str(error) or type(error).__name__, tail(log))
         return {}
@@ -136,7 +154,7 @@ def _say(name: str, figures: Figures, seconds: float) -> None:
     print(f"  {name}: {speed}, {rest}, {wrong}; took {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
-def measured(bench: Bench, target: Target, pid: int, least: float) -> Figures:
+def measured(bench: Bench, target: Target, pid: int, masks: Masks) -> Figures:
     burst(target, bench.files[:CLIENTS])  # the first photos pay for threads and buffers
     busy, before = Busy(), cpu_of(pid)
     full = closed(target, bench.files, CLIENTS, 1, bench.seconds)
@@ -144,7 +162,6 @@ def measured(bench: Bench, target: Target, pid: int, least: float) -> Figures:
     if not full.images_per_s:
         raise Failed(f"no mask under load: {dict(full.statuses())} {dict(full.errors)}")
     steady = opened(target, bench.files, 0.7 * full.images_per_s, 1, bench.seconds)
-    masks = Masks(bench.reference, least)
     return latencies(full, steady) | {
         "cpu_ms": spent / full.masks * 1000,
         "memory_mb": memory,
