@@ -9,6 +9,7 @@ and the ceiling is the smaller of the two. Workers stay for a whole benchmark, s
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 STAGES = ("decode", "forward", "encode")
 BATCHES = (1, 4, 8)
 BATCH = 64  # of a GPU alone
+PATIENCE = 600.0  # s until a worker must have answered, however busy the machine is
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,9 @@ def _tell(worker: subprocess.Popen[str], work: str, seconds: float) -> None:
 
 def _heard(worker: subprocess.Popen[str]) -> dict[str, Any]:
     assert worker.stdout is not None
+    ready, _, _ = select.select([worker.stdout], [], [], PATIENCE)  # a worker writes one line for each that it reads
+    if not ready:
+        raise TimeoutError("a worker of the ceiling did not answer")
     line = worker.stdout.readline()
     if not line:
         raise RuntimeError("a worker of the ceiling ended early")

@@ -2,6 +2,7 @@
 
 A client that costs as much as the server would measure itself: requests are made once, answers are read by
 asyncio's streams on uvloop and hashed. `Outcome.client_cores` says what that took (0.02 to 0.04 cores at 100 images/s).
+A server that cannot be reached, or is not done in time, ends the load with an OSError (`TimeoutError` is one).
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ _BUFFER = 1 << 20  # bytes; a whole mask fits
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`POST path` on this machine's `port`."""
+    """`POST path` on this machine's `port`. `patience`: seconds that a load may last beyond its window."""
 
     port: int
     path: str = "/v1/segment"
+    patience: float = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +86,24 @@ class Sender:
         self.target = target
         self.outcome = Outcome()
         self.requests = [_request(target, body) for body in photos]
+        self._open: set[Connection] = set()
 
     def since(self, begin: float) -> int:
         return sum(answer.end >= begin for answer in self.outcome.answers)
 
     async def connect(self) -> Connection:
-        return Connection(await asyncio.open_connection("127.0.0.1", self.target.port, limit=_BUFFER))
+        connection = Connection(await asyncio.open_connection("127.0.0.1", self.target.port, limit=_BUFFER))
+        self._open.add(connection)
+        return connection
+
+    def close(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        connection.close()
+
+    def close_all(self) -> None:
+        """However the load ended."""
+        for connection in list(self._open):
+            self.close(connection)
 
     async def send(self, connection: Connection, photo: int, since: float) -> Connection:
         """One request. Returns the connection for the next one: a new one when this one is of no more use."""
@@ -97,12 +111,12 @@ class Sender:
             status, body, alive = await connection.ask(self.requests[photo])
         except (OSError, asyncio.IncompleteReadError) as error:
             self.outcome.errors[type(error).__name__] += 1
-            connection.close()
+            self.close(connection)
             return await self.connect()
         self._keep(photo, status, body, since)
         if alive:
             return connection
-        connection.close()
+        self.close(connection)
         return await self.connect()
 
     def _keep(self, photo: int, status: int, body: bytes, since: float) -> None:
@@ -129,7 +143,8 @@ class Connection:
         return int(head[9:12]), body, _CLOSES.search(head) is None
 
     def close(self) -> None:
-        self._writer.close()
+        """At once, with what was not sent yet."""
+        self._writer.transport.abort()
 
 
 def _request(target: Target, body: bytes) -> bytes:
@@ -174,7 +189,6 @@ async def _loops(sender: Sender, clients: int, begin: float, end: float) -> None
         while (now := time.monotonic()) < end or sender.since(begin) < least:
             sender.outcome.window = (begin, now)
             connection = await sender.send(connection, next(turn), now)
-        connection.close()
 
     await asyncio.gather(*(loop() for _ in range(clients)))
 
@@ -196,16 +210,12 @@ async def _arrivals(sender: Sender, rate: float, end: float, draw: random.Random
         task.add_done_callback(tasks.discard)
         due += draw.expovariate(rate)
     await asyncio.gather(*tasks)
-    for connection in idle:
-        connection.close()
 
 
 async def _burst(sender: Sender) -> None:
     connections = [await sender.connect() for _ in sender.requests]
     since = time.monotonic()
-    used = await asyncio.gather(*(sender.send(one, at, since) for at, one in enumerate(connections)))
-    for connection in used:
-        connection.close()
+    await asyncio.gather(*(sender.send(one, at, since) for at, one in enumerate(connections)))
 
 
 def _turns(count: int) -> Iterator[int]:
@@ -223,7 +233,11 @@ def _run(
     sender = Sender(target, photos)
 
     async def whole() -> None:
-        await work(sender, time.monotonic() + warm + seconds)
+        try:
+            async with asyncio.timeout(warm + seconds + target.patience):
+                await work(sender, time.monotonic() + warm + seconds)
+        finally:
+            sender.close_all()
 
     began = time.monotonic()
     with _cores(sender.outcome), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

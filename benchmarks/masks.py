@@ -13,10 +13,14 @@ LEAST = 0.995  # of the pixels; in a batch, sums are added in another order, and
 
 
 class Masks:
-    """The reference of each photo, by its position, and the worst agreement seen so far."""
+    """The reference of each photo, by its position, and the worst agreement seen so far.
 
-    def __init__(self, reference: Sequence[bytes]) -> None:
+    `least`: the share of equal pixels below which a mask is wrong.
+    """
+
+    def __init__(self, reference: Sequence[bytes], least: float = LEAST) -> None:
         self._reference = reference
+        self._least = least
         self.worst = 1.0
 
     def wrong(self, photo: int, mask: bytes) -> bool:
@@ -24,7 +28,7 @@ class Masks:
             return False
         share = agreement(pixels(mask), pixels(self._reference[photo]))
         self.worst = min(self.worst, share)
-        return share < LEAST
+        return share < self._least
 
 
 def pixels(mask: bytes) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Annotated, Any
 
-from benchmarks.peer_app import Segmenter, options
+from benchmarks.peer_app import READY, Segmenter, options
 
 litserve, fastapi = importlib.import_module("litserve"), importlib.import_module("fastapi")
 
@@ -19,6 +19,7 @@ class Api(litserve.LitAPI):  # type: ignore[misc, name-defined]
     def setup(self, device: str) -> None:
         self.batches = options().batch > 1
         self.segmenter = Segmenter(options())
+        print(READY, flush=True)
 
     def decode_request(self, request: Any) -> Any:
         return self.segmenter.before(request)

@@ -1,126 +1,199 @@
 """Our container beside other servers with the same network, in the same rounds, with the same client.
 
-    python -m benchmarks.peers VENVS --rounds 5
+    python -m benchmarks.peers --rounds 5
+    python -m benchmarks.peers --rounds 1 --seconds 2 --only litserve     # does it run?
 
-VENVS is a folder outside the project with one venv per peer (`fastapi`, `litserve`), each with this project's versions
-of torch, numpy, pillow and safetensors beside the peer. Peers whose venv is missing are left out, and that is said.
+The peers' venvs are made in `--venvs` when they are missing (`peer_venvs`), with the versions in
+`peer_constraints.txt`. Three ways to run a peer: tuned by us (the network as our container loads it, a process of one
+torch thread per core, allocator thresholds, few photos at once, our decode and encode), as documented with the network
+as trained and our decode and encode, and the same with the naive path. What limits all of them is the model on the same
+cores; what differs is copies between processes, fairness, and the path around the model.
 
-    python -m venv VENVS/fastapi && VENVS/fastapi/bin/pip install torch==2.13.0 numpy pillow safetensors \
-        fastapi 'uvicorn[standard]'
-    python -m venv VENVS/litserve && VENVS/litserve/bin/pip install torch==2.13.0 numpy pillow safetensors litserve
-
-Three ways to run a peer: tuned by us (two processes of one torch thread, no batches, allocator thresholds, our decode
-and encode), as documented with our decode and encode, and as documented with the naive path. What limits all of them
-is the model on the same two cores; what differs is copies between processes, fairness, and the path around the model.
+Each round measures the offline ceiling, then every server in turn, beginning with another one each time: 32
+closed-loop clients, open loop at 70 % of what they got, 31 photos beside a damaged one. Everything has a deadline: a
+server that fails is reported with the last lines of its log, the others go on, and after a second failure it is left
+out.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import multiprocessing
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks.ceiling import ceiling
+from benchmarks.ceiling import Ceiling, ceiling
 from benchmarks.container import CLIENTS, EACH
 from benchmarks.load import Outcome, Target, burst, closed, opened, percentile
-from benchmarks.masks import Masks
+from benchmarks.masks import LEAST, Masks, agreement, pixels
 from benchmarks.memory import pss
+from benchmarks.peer_app import plain_masks
+from benchmarks.peer_ratios import CEILING, LATE, RATE, Figures, Row, summary
+from benchmarks.peer_servers import CORES, PATIENCE, ROOT, Failed, Server, chosen, serving, tail
+from benchmarks.peer_venvs import EXTRAS, NotMade, python, version
 from benchmarks.photos import photos
-from benchmarks.processes import Busy, container, family, free_port
+from benchmarks.processes import Busy, cpu_seconds, family
 from benchmarks.report import finish, spread
 
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
-    "MALLOC_TOP_PAD_": str(64 << 20),
-}
-CAP = 180.0  # s until a server must have answered its first photo; machines are shared
+NAIVE_LEAST = 0.9  # of the pixels: it decodes, resizes and enlarges in another way
+TRIES = 2
+DAMAGED = b"\xff\xd8\xff" + bytes(1000)
+SHORT = 30.0  # s that a burst may last
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
-    name: str
-    package: str
-    arguments: tuple[str, ...]
-    tuned: bool = False
+class Bench:
+    files: list[bytes]
+    limit: Ceiling
+    reference: list[bytes]  # of the network as our container loads it
+    plain: list[bytes]  # of the network as trained
+    seconds: float
+    logs: Path
+    pythons: dict[str, Path]
+    failures: dict[str, list[str]] = field(default_factory=dict)
 
+    def masks(self, kind: str) -> Masks:
+        if kind in ("ours", "tuned"):
+            return Masks(self.reference)
+        return Masks(self.plain, NAIVE_LEAST if kind == "naive" else LEAST)
 
-_TUNED = ("--workers", "2", "--threads", "1")
-PEERS = (
-    Peer("fastapi, tuned", "fastapi", _TUNED, tuned=True),
-    Peer("litserve, tuned", "litserve", _TUNED, tuned=True),
-    Peer("fastapi, as documented", "fastapi", ()),
-    Peer("litserve, as documented", "litserve", ("--workers", "2", "--batch", "8")),
-    Peer("fastapi, naive", "fastapi", ("--path", "naive")),
-    Peer("litserve, naive", "litserve", ("--path", "naive", "--workers", "2", "--batch", "8")),
-)
+    def failed(self, name: str, why: str, log: str = "") -> None:
+        self.failures.setdefault(name, []).append(why)
+        print(f"  {name}: FAILED: {why}", log, sep="\n" if log else "", file=sys.stderr, flush=True)
 
 
 def main() -> None:
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that servers are ended
+    servers = chosen(options.only)
+    versions = {package: version(package) for package in EXTRAS}
+    with bench(options.seconds, options.venvs) as running:
+        install(running, servers, options.venvs)
+        rows = [measured_round(running, servers, number) for number in range(options.rounds)]
+    same = [agreement(pixels(one), pixels(other)) for one, other in zip(running.reference, running.plain, strict=True)]
+    about = {"rounds": options.rounds, "seconds": options.seconds, "clients": CLIENTS, "versions": versions}
+    finish(
+        "peers",
+        about | {"our_masks_like_trained": spread(same)} | summary(rows, servers) | {"failed": running.failures},
+    )
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("venvs", type=Path)
+    parser.add_argument("--venvs", type=Path, default=ROOT / "build/peers", help="made when missing")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--seconds", type=float, default=8, help="of each ceiling and of both loads")
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help="peers with this in their name")
     options = parser.parse_args()
-    present = [peer for peer in PEERS if (options.venvs / peer.package / "bin/python").exists()]
-    for package in sorted({peer.package for peer in PEERS} - {peer.package for peer in present}):
-        print(f"{package} is not installed: left out", file=sys.stderr)
-    rows = rounds(present, options)
-    names = ["ours", *(peer.name for peer in present)]
-    for name in names:
-        print(name, {key: value["median"] for key, value in summary(rows, name).items()}, file=sys.stderr)
-    finish("peers", {"rounds": options.rounds, "servers": {name: summary(rows, name) for name in names}})
+    options.venvs = options.venvs.absolute()
+    return options
 
 
-Figures = dict[str, float]
-
-
-def rounds(present: Sequence[Peer], options: argparse.Namespace) -> list[dict[str, Figures]]:
+@contextmanager
+def bench(seconds: float, venvs: Path) -> Iterator[Bench]:
     files = list(photos(4 * EACH))
-    found: list[dict[str, Figures]] = []
+    logs = venvs / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         for number, data in enumerate(files):
             (Path(name) / f"{number}.jpg").write_bytes(data)
-        with ceiling(Path(name), "cpu", len(os.sched_getaffinity(0))) as limit:
-            masks = Masks(limit.masks())
-            for _ in range(options.rounds):
-                row = {"ceiling": {"images_per_s": limit.measure(options.seconds).images_per_s}}
-                with container() as server:
-                    row["ours"] = measured(Target(server.port), server.pid, files, masks, options.seconds)
-                for peer in present:
-                    with running(peer, options.venvs, files[0]) as (target, pid):
-                        row[peer.name] = measured(target, pid, files, masks, options.seconds)
-                found.append(row)
-    return found
+        with ceiling(Path(name), "cpu", CORES) as limit:
+            yield Bench(files, limit, limit.masks(), as_trained(files), seconds, logs, {"": Path(sys.executable)})
 
 
-def measured(target: Target, pid: int, files: Sequence[bytes], masks: Masks, seconds: float) -> Figures:
-    closed(target, files, CLIENTS, 0, 2)
-    busy = Busy()
-    full = closed(target, files, CLIENTS, 1, seconds)
-    cores = busy.cores()
-    memory = sum(pss(one) for one in family(pid))
-    steady = opened(target, files, 0.7 * full.images_per_s, 1, seconds)
-    times, late = full.latencies(), steady.latencies()
-    return {
-        "images_per_s": full.images_per_s,
-        "p50_ms": percentile(times, 0.5) * 1000,
-        "p99_ms": percentile(times, 0.99) * 1000,
-        "fairness": percentile(times, 0.99) / percentile(times, 0.5),
-        "open_p99_ms": percentile(late, 0.99) * 1000,
+def as_trained(files: Sequence[bytes]) -> list[bytes]:
+    """In a process of its own, so that the client never holds torch."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply_async(plain_masks, (files,)).get(PATIENCE)
+
+
+def install(bench: Bench, servers: Sequence[Server], venvs: Path) -> None:
+    """A package that cannot be installed fails all servers that need it."""
+    for package in dict.fromkeys(server.package for server in servers if server.package):
+        try:
+            bench.pythons[package] = python(venvs, package)
+        except NotMade as error:
+            print(f"{package}: not installed: {error}", file=sys.stderr)
+            bench.failures.update({one.name: ["not installed"] for one in servers if one.package == package})
+
+
+def measured_round(bench: Bench, servers: Sequence[Server], number: int) -> Row:
+    print(f"round {number + 1}", file=sys.stderr, flush=True)
+    row = {CEILING: {RATE: bench.limit.measure(bench.seconds).images_per_s}}
+    print(f"  ceiling: {row[CEILING][RATE]:.1f} images/s", file=sys.stderr, flush=True)
+    first = number % len(servers)
+    for server in [*servers[first:], *servers[:first]]:
+        if server.package in bench.pythons and len(bench.failures.get(server.name, [])) < TRIES:
+            row |= attempt(bench, server)
+    return row
+
+
+def attempt(bench: Bench, server: Server) -> Row:
+    """What was measured, or nothing after a failure."""
+    began, log = time.monotonic(), bench.logs / f"{server.name}.log"
+    try:
+        with serving(server, bench.pythons[server.package], log, bench.files[0]) as (target, pid):
+            figures = measured(bench, target, pid, bench.masks(server.kind))
+    except (Failed, OSError) as error:
+        bench.failed(server.name, str(error) or type(error).__name__, tail(log))
+        return {}
+    _say(server.name, figures, time.monotonic() - began)
+    return {server.name: figures}
+
+
+def _say(name: str, figures: Figures, seconds: float) -> None:
+    speed = f"{figures[RATE]:.1f} images/s, p50 {figures['p50_ms']:.0f} ms, p99 {figures['p99_ms']:.0f} ms"
+    rest = f"open p99 {figures[LATE]:.0f} ms, {figures['memory_mb']:.0f} MB, {figures['errors']:.0f} errors"
+    wrong = f"{figures['wrong_masks']:.0f} wrong masks (worst agreement {figures['worst_agreement']:.4f})"
+    print(f"  {name}: {speed}, {rest}, {wrong}; took {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+def measured(bench: Bench, target: Target, pid: int, masks: Masks) -> Figures:
+    burst(target, bench.files[:CLIENTS])  # the first photos pay for threads and buffers
+    busy, before = Busy(), cpu_of(pid)
+    full = closed(target, bench.files, CLIENTS, 1, bench.seconds)
+    spent, cores, memory = cpu_of(pid) - before, busy.cores(), memory_of(pid)
+    if not full.images_per_s:
+        raise Failed(f"no mask under load: {dict(full.statuses())} {dict(full.errors)}")
+    steady = opened(target, bench.files, 0.7 * full.images_per_s, 1, bench.seconds)
+    return latencies(full, steady) | {
+        "cpu_ms": spent / full.masks * 1000,
         "memory_mb": memory,
-        "machine_cores": cores,
-        "right_beside_damaged": beside_damaged(target, files),
-        "errors": sum(failures(outcome) for outcome in (full, steady)),
-        "wrong_masks": sum(masks.wrong(at, mask) for (at, _), mask in {**full.bodies, **steady.bodies}.items()),
+        "others_cores": cores - spent / full.seconds - full.client_cores,
+        "client_cores": full.client_cores,
+        "right_beside_damaged": beside_damaged(target, bench.files),
+        "errors": failures(full) + failures(steady),
+        "wrong_masks": sum(masks.wrong(at, mask) for (at, _), mask in [*full.bodies.items(), *steady.bodies.items()]),
+        "worst_agreement": masks.worst,
+    }
+
+
+def memory_of(pid: int) -> float:
+    """Megabytes of the server and of its processes."""
+    return sum(pss(one) for one in family(pid))
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of the server and of its processes."""
+    return sum(cpu_seconds(one) for one in family(pid))
+
+
+def latencies(full: Outcome, steady: Outcome) -> Figures:
+    times, late = full.latencies(), steady.latencies()
+    middle, slowest = percentile(times, 0.5), percentile(times, 0.99)
+    return {
+        RATE: full.images_per_s,
+        "p50_ms": middle * 1000,
+        "p99_ms": slowest * 1000,
+        "p99_over_p50": slowest / middle,
+        "open_p50_ms": percentile(late, 0.5) * 1000,
+        LATE: percentile(late, 0.99) * 1000,
     }
 
 
@@ -129,60 +202,11 @@ def failures(outcome: Outcome) -> int:
 
 
 def beside_damaged(target: Target, files: Sequence[bytes]) -> int:
-    """Right answers of 31 beside a damaged photo."""
-    return len(burst(target, [*files[: CLIENTS - 1], b"\xff\xd8\xff" + bytes(1000)]).latencies())
-
-
-@contextmanager
-def running(peer: Peer, venvs: Path, photo: bytes) -> Iterator[tuple[Target, int]]:
-    target = Target(free_port(), "/predict")
-    command = [str(venvs / peer.package / "bin/python"), "-m", f"benchmarks.peer_{peer.package}", *peer.arguments]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("MASKLINE_")}
-    environ |= {"PYTHONPATH": str(Path(__file__).parents[1])} | (ALLOCATOR if peer.tuned else {})
-    process = subprocess.Popen(
-        [*command, "--port", str(target.port)],
-        env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    """Right answers of 31 beside a damaged photo; 0 if it never came to an end."""
     try:
-        wait_for_mask(target, photo, process)
-        yield target, process.pid
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(15)
-        stop_rest(process.pid)
-        process.wait()
-
-
-def stop_rest(group: int) -> None:
-    """Workers that outlived their server; the group is our own."""
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def wait_for_mask(target: Target, photo: bytes, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + CAP
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if burst(target, [photo]).latencies():
-                return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    raise TimeoutError("the peer gave no mask")
-
-
-def summary(rows: Sequence[dict[str, Figures]], name: str) -> dict[str, dict[str, float]]:
-    keys = rows[0][name]
-    ratios = {
-        "of_ceiling": [row[name]["images_per_s"] / row["ceiling"]["images_per_s"] for row in rows],
-        "ours_over_this": [row["ours"]["images_per_s"] / row[name]["images_per_s"] for row in rows],
-        "our_open_p99_over_this": [row["ours"]["open_p99_ms"] / row[name]["open_p99_ms"] for row in rows],
-    }
-    return {key: spread([row[name][key] for row in rows]) for key in keys} | {
-        key: spread(values) for key, values in ratios.items()
-    }
+        return len(burst(replace(target, patience=SHORT), [*files[: CLIENTS - 1], DAMAGED]).latencies())
+    except OSError:
+        return 0
 
 
 if __name__ == "__main__":
