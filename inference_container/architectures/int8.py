@@ -24,8 +24,8 @@ from inference_container.architectures.compact import STD, CompactNet, Down, Res
 Spans = Mapping[str, tuple[float, float]]  # place in the network → lowest and highest value that was seen there
 What = Literal["input", "answer", "rectified"]  # of a module
 
-# CPUs before VNNI add pairs of products in 16 bits, which may not overflow: 2 * 127 * 127 < 2 ** 15, and for the photo
-# itself, whose pixels take 8 bits, 2 * 255 * 63.
+# CPUs before VNNI add pairs of products in 16 bits, which must not overflow: 2 * 127 * 127 < 2 ** 15, and for the photo
+# itself, whose pixels take 8 bits, 2 * 255 * 63. Then every CPU gives the same answer.
 _LEVELS = 127
 _PHOTO_WEIGHTS = 63
 
@@ -69,15 +69,19 @@ class _Conv:
         )
 
     def __call__(self, x: Tensor, then: str = "relu") -> Tensor:
-        result: Tensor = torch.ops.onednn.qconv2d_pointwise(x, *self._given(), *self._gives(), then, [], "")
-        return result
+        return self._bounded(torch.ops.onednn.qconv2d_pointwise(x, *self._given(), *self._gives(), then, [], ""))
 
     def onto(self, x: Tensor, there: Tensor, span: Span) -> Tensor:
         """relu(there + conv(x)), where `there` has this `span`; it is overwritten."""
-        result: Tensor = torch.ops.onednn.qconv2d_pointwise.binary(
-            x, *self._given(there), *self._gives(), span.scale, span.zero, "sum", 1.0, "relu", [], ""
+        return self._bounded(
+            torch.ops.onednn.qconv2d_pointwise.binary(
+                x, *self._given(there), *self._gives(), span.scale, span.zero, "sum", 1.0, "relu", [], ""
+            )
         )
-        return result
+
+    def _bounded(self, answer: Tensor) -> Tensor:
+        """The kernels fill all 8 bits."""
+        return answer if self._target is None else answer.clamp_(max=_LEVELS)
 
     def _given(self, there: Tensor | None = None) -> list[Any]:
         before = [] if there is None else [there]
