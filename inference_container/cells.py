@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,11 @@ def laid_out(classes: ClassMap, width: int, height: int) -> Cells:
     """`classes` over width x height px, as Pillow's nearest resize does it; rows and columns that get no pixel go."""
     rows, ys = _spread(classes.shape[0], height)
     columns, xs = _spread(classes.shape[1], width)
-    return Cells(classes[np.ix_(rows, columns)], ys, xs)
+    every = (len(rows), len(columns)) == classes.shape
+    return Cells(classes if every else classes[np.ix_(rows, columns)], ys, xs)
 
 
+@lru_cache(maxsize=256)  # phones have few sizes
 def _spread(cells: int, pixels: int) -> tuple[Pixels, Pixels]:
     """The cells that get pixels, and the edges between them in px. Pillow itself says which: its sums round."""
     line = Image.fromarray(np.arange(cells, dtype=np.int32)[None])
@@ -53,25 +56,22 @@ def _spread(cells: int, pixels: int) -> tuple[Pixels, Pixels]:
 
 def described(cells: Cells, classes: Sequence[ClassInfo]) -> list[dict[str, Any]]:
     """The classes that occur, in order of their ids: area, share of the photo, box as [x, y, width, height] in px."""
-    areas = np.outer(np.diff(cells.ys), np.diff(cells.xs))
-    pixels = np.bincount(cells.ids.ravel(), weights=areas.ravel(), minlength=len(classes)).astype(int).tolist()
-    whole = cells.width * cells.height
-    return [
-        {
-            "id": one.id,
-            "name": one.name,
-            "pixels": pixels[one.id],
-            "fraction": pixels[one.id] / whole,
-            "box": _box(cells, one.id),
-        }
-        for one in classes
-        if pixels[one.id]
-    ]
+    present = np.bincount(cells.ids.ravel(), minlength=len(classes))
+    return [_described(cells, one) for one in classes if present[one.id]]
 
 
-def _box(cells: Cells, class_id: int) -> list[int]:
-    inside = cells.ids == class_id
-    (top, bottom), (left, right) = _span(inside.any(1), cells.ys), _span(inside.any(0), cells.xs)
+def _described(cells: Cells, one: ClassInfo) -> dict[str, Any]:
+    inside = cells.ids == one.id
+    pixels = int(np.diff(cells.ys) @ (inside.astype(np.float64) @ np.diff(cells.xs)))  # floats count exactly to 2 ** 53
+    fraction = pixels / (cells.width * cells.height)
+    return {"id": one.id, "name": one.name, "pixels": pixels, "fraction": fraction, "box": _box(cells, inside)}
+
+
+def _box(cells: Cells, inside: NDArray[np.bool_]) -> list[int]:
+    (top, bottom), (left, right) = (
+        _span(np.asarray(inside.any(1)), cells.ys),
+        _span(np.asarray(inside.any(0)), cells.xs),
+    )
     return [left, top, right - left, bottom - top]
 
 
