@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from inference_container.claims import Claims
 from inference_container.lifecycle import Loaded
+from inference_container.memory import keep_trimmed
 from inference_container.metrics import CONTENT_TYPE
 from inference_container.push import Push
 from inference_container.segment import segment
@@ -65,6 +66,7 @@ def make_app(service: Service, loading: Future[Loaded], claims: Claims | None) -
 def _company(service: Service, loading: Future[Loaded], claims: Claims | None) -> Iterator[Coroutine[None, None, None]]:
     """What runs beside the requests."""
     yield service.load(loading)
+    yield keep_trimmed()
     if service.record:
         yield service.record.keep()
     if claims:
