@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from inference_container import bundle
 from inference_container.manifest import Manifest
 from inference_container.training.dataset import load
 from inference_container.training.draws import Plan
-from inference_container.training.export import Origin, export
+from inference_container.training.export import START, Origin, export
 from inference_container.training.loop import Run
 
 
@@ -26,7 +27,10 @@ def main(arguments: list[str] | None = None) -> None:
     plan = Plan(options.passes, options.batch, options.seed, _sizes(options.sizes), options.rate)
     start = bundle.load(options.start, fold=False) if options.start else None
     began = _described(start.manifest) if start else None
-    Origin(options.architecture, plan.sizes[-1][1], _command(options), _commit(), began).write(options.out)
+    if start:
+        shutil.copytree(options.start, options.out / START, dirs_exist_ok=True)
+    origin = Origin(options.architecture, plan.sizes[-1][1], _command(options), _commit(), began, options.blend)
+    origin.write(options.out)
     network = start.module if start else None
     run = Run(options.architecture, load(options.data), plan, options.out, options.precision, network)
     run.train(options.workers, lambda line: print(line, flush=True))
@@ -40,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", default="1", help="version of the bundle")
     parser.add_argument("--architecture", default="compact-v1")
     parser.add_argument("--start", type=Path, help="bundle whose weights to begin with; random ones if left out")
+    parser.add_argument("--blend", type=float, default=1.0, help="share of the run in the weights, the rest is --start")
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
     parser.add_argument("--passes", type=int, default=120)
     parser.add_argument("--batch", type=int, default=16)
@@ -61,7 +66,7 @@ def _sizes(text: str) -> tuple[tuple[float, int], ...]:
 
 def _command(options: argparse.Namespace) -> str:
     """The command that repeats this run, without the folders of this machine."""
-    names = ("architecture", "passes", "batch", "seed", "sizes", "rate", "precision")
+    names = ("architecture", "passes", "batch", "seed", "sizes", "rate", "blend", "precision")
     choices = " ".join(f"--{name} {getattr(options, name)}" for name in names)
     start = " --start START" if options.start else ""
     return f"python -m inference_container.training --data DATA --out OUT{start} {choices}"

@@ -24,6 +24,7 @@ from inference_container.training.dataset import CLASSES, LABELS, entries
 COLORS = {"background": "#000000", "person": "#e69f00", "cat": "#56b4e9", "dog": "#cc79a7"}
 
 _CALIBRATION = 200  # photos
+START = "start"  # the bundle that a run began with, in its folder
 
 ATTRIBUTIONS = (
     "Oxford-IIIT Pet (Parkhi, Vedaldi, Zisserman, Jawahar: Cats and Dogs, CVPR 2012), CC BY-SA 4.0; "
@@ -44,6 +45,7 @@ class Origin:
     command: str
     commit: str
     start: dict[str, Any] | None = None  # version, sha256 and lineage of the bundle whose weights it began with
+    blend: float = 1.0  # share of the run in the weights; the rest is the start's
 
     def write(self, run: Path) -> None:
         """Keep it in the run's folder."""
@@ -60,6 +62,8 @@ def export(run: Path, to: Path, data: Path, version: str) -> Manifest:
     origin = Origin.read(run)
     network = build(origin.architecture, len(CLASSES))
     step = checkpoint.averaged(run / "state.safetensors", network)
+    if origin.blend < 1:
+        _blend(network, load(run / START, fold=False).module, origin.blend)
     described = _manifest(origin, version, output_stride(network), step)
     save(to, described, network)
     described = replace(described, spans=_spans(to, data, origin.input_size))
@@ -69,6 +73,14 @@ def export(run: Path, to: Path, data: Path, version: str) -> Manifest:
     written = save(to, replace(described, metrics=metrics), network)
     (to / "MODEL_CARD.md").write_text(card(written), encoding="utf-8")
     return written
+
+
+def _blend(network: torch.nn.Module, start: torch.nn.Module, share: float) -> None:
+    """Between where a run began and where it ended: keeps what it would forget (Wortsman et al., CVPR 2022)."""
+    before = start.state_dict()
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(before[name].to(value.dtype), 1 - share)
 
 
 def _spans(written: Path, data: Path, size: int) -> dict[str, tuple[float, float]]:
