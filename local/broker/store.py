@@ -85,19 +85,7 @@ class Store:
 
     async def insert(self, rows: list[Row], then: Callable[[list[Row]], None]) -> None:
         """Durable when it returns. Raises `Full` or `Retryable`; nothing was written then."""
-        durable = asyncio.get_running_loop().create_future()
-
-        def committed(_: Any) -> None:
-            then(rows)
-            if not durable.done():
-                durable.set_result(None)
-
-        def failed(error: Exception) -> None:
-            if not durable.done():
-                durable.set_exception(error)
-
-        self._submit(_Change(lambda connection: _insert(connection, rows), committed, failed))
-        await durable
+        await self._committed(lambda connection: _insert(connection, rows), lambda _: then(rows))
 
     def replace(self, seq: int, rows: list[Row], then: Callable[[list[Row]], None]) -> None:
         """Take one delivery out and put others in, in one transaction; tried until it works."""
@@ -121,18 +109,26 @@ class Store:
 
     async def waiting(self, after: int, limit: int) -> list[dict[str, Any]]:
         """As `page_of_all`. Raises `Retryable`."""
-        found: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
+        rows: list[dict[str, Any]] = await self._committed(
+            lambda file: page_of_all(file, after, limit), lambda rows: rows
+        )
+        return rows
 
-        def read(rows: Any) -> None:
-            if not found.done():  # whoever asked may have gone
-                found.set_result(rows)
+    async def _committed(self, apply: Callable[[sqlite3.Connection], Any], then: Callable[[Any], Any]) -> Any:
+        """What `then` makes of the result of `apply`, once that is durable; `then` is called even if nobody waits."""
+        future = asyncio.get_running_loop().create_future()
+
+        def committed(result: Any) -> None:
+            made = then(result)
+            if not future.done():  # whoever asked may have gone
+                future.set_result(made)
 
         def failed(error: Exception) -> None:
-            if not found.done():
-                found.set_exception(error)
+            if not future.done():
+                future.set_exception(error)
 
-        self._submit(_Change(lambda connection: page_of_all(connection, after, limit), read, failed))
-        return await found
+        self._submit(_Change(apply, committed, failed))
+        return await future
 
     def forget(self, seq: int) -> None:
         self._acked.append(seq)
