@@ -7,6 +7,8 @@ time would go, and the head wins one step back by writing 2x2 sub-pixels (logits
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,6 +17,7 @@ WIDTHS = (16, 32, 64, 128, 192)  # channels at stride 2, 4, 8, 16, 32
 DEPTHS = (0, 1, 2, 3, 2)  # residual blocks at the same strides
 MEAN = (0.5, 0.47, 0.44)  # of the training photos, in units of 0..1
 STD = 0.27
+Step = Callable[..., Tensor]
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -90,11 +93,16 @@ class CompactNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.mean) / (255 * STD)  # uint8 - float32 gives float32
-        skips: list[Tensor] = []
-        for stage in self.encoder:
-            x = stage(x)
-            skips.append(x)
-        x = self.context(x)
-        for stage, skip in zip(self.decoder, skips[3:0:-1], strict=True):
-            x = stage(x, skip)
-        return functional.pixel_shuffle(self.head(x), 2)
+        return through(x, self.encoder, self.context, self.decoder, self.head)
+
+
+def through(x: Tensor, encoder: Iterable[Step], context: Step, decoder: Iterable[Step], head: Step) -> Tensor:
+    """The way through the network, whatever its steps compute in."""
+    skips: list[Tensor] = []
+    for down in encoder:
+        x = down(x)
+        skips.append(x)
+    x = context(x)
+    for up, skip in zip(decoder, skips[3:0:-1], strict=True):
+        x = up(x, skip)
+    return functional.pixel_shuffle(head(x), 2)

@@ -9,7 +9,7 @@ mask does not depend on its batch. Quantised tensor types, now deprecated in PyT
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
-from inference_container.architectures.compact import STD, CompactNet, Down, Residual, Up
+from inference_container.architectures.compact import STD, CompactNet, Down, Residual, Step, Up, through
 
 Spans = Mapping[str, tuple[float, float]]  # place in the network → lowest and highest value that was seen there
 What = Literal["input", "answer", "rectified"]  # of a module
@@ -58,40 +58,32 @@ class _Conv:
         weight = conv.weight.detach()
         scales = weight.abs().amax((1, 2, 3)).clamp_min(1e-12) / (_LEVELS if offset is None else _PHOTO_WEIGHTS)
         levels = (weight / scales.view(-1, 1, 1, 1)).round().to(torch.int8)
-        self._bias = conv.bias.detach().clone()
+        bias = conv.bias.detach().clone()
         if offset is not None:  # what every input channel lacks, times the weights that will miss it
-            self._bias += (weight.sum((2, 3)) * offset).sum(1)
-        self._source, self._target, self._scales = source, target, scales
-        self._zeros = torch.zeros(len(scales), dtype=torch.int32)
-        self._shape: list[Any] = [list(conv.stride), list(conv.padding), list(conv.dilation), conv.groups]
-        self._packed = torch.ops.onednn.qconv_prepack(
-            levels.contiguous(memory_format=torch.channels_last), scales, source.scale, source.zero, *self._shape
+            bias += (weight.sum((2, 3)) * offset).sum(1)
+        shape: list[Any] = [list(conv.stride), list(conv.padding), list(conv.dilation), conv.groups]
+        packed = torch.ops.onednn.qconv_prepack(
+            levels.contiguous(memory_format=torch.channels_last), scales, source.scale, source.zero, *shape
         )
+        # The kernels' arguments around the picture that they may add to, made once.
+        self._before = [source.scale, source.zero, packed, scales, torch.zeros(len(scales), dtype=torch.int32)]
+        self._after = [bias, *shape, *([target.scale, target.zero, torch.uint8] if target else [1.0, 0, torch.float32])]
+        self._most = _LEVELS if target else None
 
     def __call__(self, x: Tensor, then: str = "relu") -> Tensor:
-        return self._bounded(torch.ops.onednn.qconv2d_pointwise(x, *self._given(), *self._gives(), then, [], ""))
+        return self._bounded(torch.ops.onednn.qconv2d_pointwise(x, *self._before, *self._after, then, [], ""))
 
     def onto(self, x: Tensor, there: Tensor, span: Span) -> Tensor:
         """relu(there + conv(x)), where `there` has this `span`; it is overwritten."""
         return self._bounded(
             torch.ops.onednn.qconv2d_pointwise.binary(
-                x, *self._given(there), *self._gives(), span.scale, span.zero, "sum", 1.0, "relu", [], ""
+                x, *self._before, there, *self._after, span.scale, span.zero, "sum", 1.0, "relu", [], ""
             )
         )
 
     def _bounded(self, answer: Tensor) -> Tensor:
         """The kernels fill all 8 bits."""
-        return answer if self._target is None else answer.clamp_(max=_LEVELS)
-
-    def _given(self, there: Tensor | None = None) -> list[Any]:
-        before = [] if there is None else [there]
-        source = [self._source.scale, self._source.zero, self._packed, self._scales, self._zeros]
-        return [*source, *before, self._bias, *self._shape]
-
-    def _gives(self) -> list[Any]:
-        if self._target is None:
-            return [1.0, 0, torch.float32]
-        return [self._target.scale, self._target.zero, torch.uint8]
+        return answer if self._most is None else answer.clamp_(max=self._most)
 
 
 class Int8CompactNet(nn.Module):
@@ -109,25 +101,20 @@ class Int8CompactNet(nn.Module):
         offset = (photo.zero - twin.mean.flatten()) * photo.scale
         self._stages = list(_stages(twin, known, photo, offset))
         self._deepest, self._context = known[_given_by(twin, len(twin.encoder) - 1)], known["context"]
-        self._project = twin.context.project
+        self._around = twin.context
         self._decoder = list(_decoder(twin, known))
         self._head = _Conv(twin.head, known[f"decoder.{len(twin.decoder) - 1}"], None)
 
     def forward(self, x: Tensor) -> Tensor:
-        skips: list[Tensor] = []
-        for stage in self._stages:
-            x = stage(x)
-            skips.append(x)
-        x = self._with_context(x)
-        for up, skip in zip(self._decoder, skips[3:0:-1], strict=True):
-            x = up(x, skip)
-        return functional.pixel_shuffle(self._head(x, "none"), 2)
+        return through(x, self._stages, self._with_context, self._decoder, self._logits)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return self._head(x, "none")
 
     def _with_context(self, x: Tensor) -> Tensor:
         """In float: it is 1/1024 of the photo."""
-        values = (x.float() - self._deepest.zero) * self._deepest.scale
-        values = functional.relu(values + self._project(values.mean((2, 3), keepdim=True)))
-        levels = (values / self._context.scale).round_().clamp_(0, _LEVELS)
+        values = self._around((x.float() - self._deepest.zero) * self._deepest.scale)
+        levels: Tensor = (values / self._context.scale).round_().clamp_(0, _LEVELS)
         return levels.to(torch.uint8).contiguous(memory_format=torch.channels_last)
 
 
@@ -143,9 +130,7 @@ def _ups(network: CompactNet) -> list[Up]:
     return cast("list[Up]", list(network.decoder))
 
 
-def _stages(
-    twin: CompactNet, spans: Mapping[str, Span], photo: Span, offset: Tensor
-) -> Iterator[Callable[..., Tensor]]:
+def _stages(twin: CompactNet, spans: Mapping[str, Span], photo: Span, offset: Tensor) -> Iterator[Step]:
     before = photo
     for number, stage in enumerate(_downs(twin)):
         name = f"encoder.{number}"
@@ -160,7 +145,7 @@ def _stages(
         before = inner
 
 
-def _down(reduce: _Conv, blocks: list[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
+def _down(reduce: _Conv, blocks: list[Step]) -> Step:
     def step(x: Tensor) -> Tensor:
         x = reduce(x)
         for block in blocks:
@@ -170,12 +155,12 @@ def _down(reduce: _Conv, blocks: list[Callable[[Tensor], Tensor]]) -> Callable[[
     return step
 
 
-def _residual(block: Residual, before: Span, inner: Span, after: Span) -> Callable[[Tensor], Tensor]:
+def _residual(block: Residual, before: Span, inner: Span, after: Span) -> Step:
     first, second = _Conv(block.first, before, inner), _Conv(block.second, inner, after)
     return lambda x: second.onto(first(x), x, before)
 
 
-def _decoder(twin: CompactNet, spans: Mapping[str, Span]) -> Iterator[Callable[[Tensor, Tensor], Tensor]]:
+def _decoder(twin: CompactNet, spans: Mapping[str, Span]) -> Iterator[Step]:
     before = spans["context"]
     for number, (up, level) in enumerate(zip(_ups(twin), (3, 2, 1), strict=True)):
         name = f"decoder.{number}"
@@ -185,7 +170,7 @@ def _decoder(twin: CompactNet, spans: Mapping[str, Span]) -> Iterator[Callable[[
         before = spans[name]
 
 
-def _up(up: Up, before: Span, skip: Span, spans: list[Span]) -> Callable[[Tensor, Tensor], Tensor]:
+def _up(up: Up, before: Span, skip: Span, spans: list[Span]) -> Step:
     narrowed, merged, after = spans
     narrow, lateral = _Conv(up.narrow, before, narrowed), _Conv(up.lateral, skip, merged)
     refine = _Conv(up.refine, merged, after)
