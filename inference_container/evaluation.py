@@ -104,36 +104,50 @@ def _rounded(value: float) -> float:
     return round(value, 4)
 
 
-def evaluate(model: bundle.LoadedModel, photos: Iterable[Entry]) -> dict[str, Any]:
-    """Report per set, set/source and set/size over `photos`, and the mean time of decoded photo to mask in ms."""
-    tallies: defaultdict[str, Tally] = defaultdict(Tally)
-    seconds: list[float] = []
+@dataclass(frozen=True)
+class Answer:
+    """Class per pixel of one photo, as labelled and as found, and the seconds from decoded photo to mask."""
+
+    entry: Entry
+    true: Bytes
+    found: Bytes
+    seconds: float
+
+
+def answers(model: bundle.LoadedModel, photos: Iterable[Entry]) -> Iterator[Answer]:
     for entry in photos:
         with Image.open(entry.image) as file:
             image = file.convert("RGB")
         start = time.perf_counter()
         found = predict(model, image)
-        seconds.append(time.perf_counter() - start)
-        true = truth(entry)
-        for key in (entry.set_name, f"{entry.set_name}/{entry.source}", f"{entry.set_name}/{_size(true)}"):
-            tallies[key].add(entry.label, true, found)
+        seconds = time.perf_counter() - start
+        yield Answer(entry, truth(entry), found, seconds)
+
+
+def evaluate(model: bundle.LoadedModel, photos: Iterable[Entry]) -> dict[str, Any]:
+    return reported(answers(model, photos))
+
+
+def reported(given: Iterable[Answer]) -> dict[str, Any]:
+    """Report per set, set/source and set/size, and the mean time of decoded photo to mask in ms."""
+    tallies: defaultdict[str, Tally] = defaultdict(Tally)
+    seconds: list[float] = []
+    for one in given:
+        seconds.append(one.seconds)
+        name = one.entry.set_name
+        for key in (name, f"{name}/{one.entry.source}", f"{name}/{_size(one.true)}"):
+            tallies[key].add(one.entry.label, one.true, one.found)
     report: dict[str, Any] = {key: tallies[key].report() for key in sorted(tallies)}
     report["millisecondsPerPhoto"] = _rounded(1000 * sum(seconds) / max(len(seconds), 1))
     return report
 
 
-def judged(model: bundle.LoadedModel, photos: Iterable[Entry]) -> Iterator[pictures.Judged]:
-    """Every photo with its foreground IoU, label and mask."""
-    for entry in photos:
-        with Image.open(entry.image) as file:
-            found = predict(model, file.convert("RGB"))
-        true = truth(entry)
-        yield pictures.foreground_iou(true, found), entry, true, found
-
-
-def _colour(rgb: bytes) -> tuple[int, int, int]:
-    red, green, blue = rgb
-    return red, green, blue
+def judged(given: Iterable[Answer]) -> Iterator[pictures.Judged]:
+    """Every photo with its own foreground IoU."""
+    for one in given:
+        tally = Tally()
+        tally.add(one.entry.label, one.true, one.found)
+        yield tally.report()["foregroundIoU"], one.entry, one.true, one.found
 
 
 def _size(true: Bytes) -> str:
@@ -172,11 +186,11 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     model = bundle.load(options.model)
     report: dict[str, Any] = {"model": f"{model.manifest.name} {model.manifest.version}"}
-    report["test"] = evaluate(model, test_photos(options.data))
+    test = list(answers(model, test_photos(options.data)))  # 0.2 GB
+    report["test"] = reported(test)
     report["originals"] = evaluate(model, original_photos(options.data))
     if options.pictures:
-        palette = {one.id: _colour(one.rgb) for one in model.manifest.classes}
-        for path in pictures.draw(judged(model, test_photos(options.data)), palette, options.pictures):
+        for path in pictures.draw(judged(test), model.manifest.classes, options.pictures):
             print(path)
     print(json.dumps(report, ensure_ascii=False))
 

@@ -20,13 +20,17 @@ def preview(photo: Photo, classes: ClassMap, colours: Sequence[ClassInfo]) -> by
     """A JPEG in the photo's proportions, never larger than the photo. The background stays as it is."""
     size = _size(photo)
     seen = Image.fromarray(photo.pixels).resize(size, Image.Resampling.BILINEAR)
-    mask = Image.fromarray(classes).resize(size, Image.Resampling.NEAREST)
-    cover = mask.point([round(255 * _COVER) * (class_id > 0) for class_id in range(256)])
-    mask.putpalette(b"".join(one.rgb for one in colours))
-    seen.paste(mask.convert("RGB"), mask=cover)
+    cover(seen, Image.fromarray(classes).resize(size, Image.Resampling.NEAREST), colours)
     out = BytesIO()
     seen.save(out, "JPEG", quality=_QUALITY)
     return out.getvalue()
+
+
+def cover(picture: Image.Image, ids: Image.Image, colours: Sequence[ClassInfo]) -> None:
+    """Lay the colours of `ids` (mode L, of the same size) half over `picture`; what is background stays as it is."""
+    strength = ids.point([round(255 * _COVER) * (class_id > 0) for class_id in range(256)])
+    ids.putpalette(b"".join(one.rgb for one in colours))
+    picture.paste(ids.convert("RGB"), mask=strength)
 
 
 def _size(photo: Photo) -> tuple[int, int]:

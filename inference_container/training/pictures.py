@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw
 
+from inference_container.manifest import ClassInfo
+from inference_container.preview import cover
 from inference_container.training.dataset import Bytes, Entry
 
 _EACH = 6  # photos on a sheet
 _SIDE = 200  # px of a photo's larger side
 _GAP = 4  # px
-_IGNORE = 255
 
 Judged = tuple[float, Entry, Bytes, Bytes]  # foreground IoU, photo, label, mask
 
 
-def draw(judged: Iterable[Judged], palette: Mapping[int, tuple[int, int, int]], folder: Path) -> list[Path]:
+def draw(judged: Iterable[Judged], colours: Sequence[ClassInfo], folder: Path) -> list[Path]:
     """One sheet of the best and one of the worst of every set: `SET-best.jpg`, `SET-worst.jpg`."""
     folder.mkdir(parents=True, exist_ok=True)
     by_set: dict[str, list[Judged]] = {}
@@ -29,26 +29,18 @@ def draw(judged: Iterable[Judged], palette: Mapping[int, tuple[int, int, int]], 
         rows.sort(key=lambda row: row[0])
         for which, chosen in (("worst", rows[:_EACH]), ("best", rows[: -_EACH - 1 : -1])):
             drawn.append(folder / f"{name}-{which}.jpg")
-            _sheet(chosen, palette).save(drawn[-1], quality=90)
+            _sheet(chosen, colours).save(drawn[-1], quality=90)
     return drawn
 
 
-def foreground_iou(true: Bytes, found: Bytes) -> float:
-    """Of one photo; 1 when there is nothing to find and nothing was found."""
-    known = true != _IGNORE
-    labelled, seen = (true > 0) & known, (found > 0) & known
-    either = np.count_nonzero(labelled | seen)
-    return float(np.count_nonzero(labelled & seen) / either) if either else 1.0
-
-
-def _sheet(rows: list[Judged], palette: Mapping[int, tuple[int, int, int]]) -> Image.Image:
+def _sheet(rows: list[Judged], colours: Sequence[ClassInfo]) -> Image.Image:
     tile = _SIDE + _GAP
     sheet = Image.new("RGB", (3 * tile, len(rows) * tile), "white")
     write = ImageDraw.Draw(sheet)
     for line, (iou, entry, true, found) in enumerate(rows):
         with Image.open(entry.image) as file:
             photo = file.convert("RGB")
-        columns = (photo, _painted(photo, true, palette), _painted(photo, found, palette))
+        columns = (photo, _painted(photo, true, colours), _painted(photo, found, colours))
         for column, picture in enumerate(columns):
             picture.thumbnail((_SIDE, _SIDE))
             sheet.paste(picture, (column * tile, line * tile))
@@ -57,11 +49,7 @@ def _sheet(rows: list[Judged], palette: Mapping[int, tuple[int, int, int]]) -> I
     return sheet
 
 
-def _painted(photo: Image.Image, ids: Bytes, palette: Mapping[int, tuple[int, int, int]]) -> Image.Image:
-    """Half the colour of its class over every pixel that is not background."""
-    pixels = np.asarray(photo).astype(np.uint16)
-    colours = np.zeros((256, 3), np.uint16)
-    for class_id, colour in palette.items():
-        colours[class_id] = colour
-    mixed = np.where((ids > 0)[..., None], (pixels + colours[ids]) // 2, pixels)
-    return Image.fromarray(mixed.astype(np.uint8))
+def _painted(photo: Image.Image, ids: Bytes, colours: Sequence[ClassInfo]) -> Image.Image:
+    painted = photo.copy()
+    cover(painted, Image.fromarray(ids), colours)
+    return painted

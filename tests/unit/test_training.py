@@ -178,7 +178,9 @@ def test_the_command_learns_the_toy_and_writes_an_evaluated_bundle(
     out = tmp_path / "out"
     options = "--passes 24 --batch 4 --sizes 0:64 --workers 0 --seed 1"
     command.main(["--data", str(data), "--out", str(out), *options.split()])
-    evaluation.main(["--data", str(data), "--model", str(out / "bundle")])
+    sheets = [tmp_path / "sheets" / f"{name}-{which}.jpg" for name in ("pets", "people") for which in ("worst", "best")]
+    evaluation.main(["--data", str(data), "--model", str(out / "bundle"), "--pictures", str(tmp_path / "sheets")])
+    assert sorted((tmp_path / "sheets").iterdir()) == sorted(sheets)
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert report["test"]["pets"]["foregroundIoU"] > 0.6
     manifest = bundle.read_manifest(out / "bundle")
