@@ -43,6 +43,12 @@ class Google:
     asked: list[dict[str, list[str]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """As a project that answers everything and holds nothing."""
+        for kept in (self.refused, self.documents, self.series, self.asked):
+            kept.clear()
         self.quota = [
             {"dimensions": {"region": REGION}, "details": {"value": "3"}, "applicableLocations": [REGION]},
             {"details": {}, "applicableLocations": ["europe-west1", "us-central1"]},

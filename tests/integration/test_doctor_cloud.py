@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,27 +22,12 @@ from shared.adapters.google.topics import PubSubTopics
 from shared.events import SegmentRequested
 from shared.runtime import Runtime
 from shared.settings import Settings
-from tests.integration import fake_google
 from tests.integration.fake_google import PROJECT, QUOTA, REGION, Google, problem, status
 
 FIRESTORE = "google.firestore.v1.Firestore"
 PUBSUB = "google.pubsub.v1.Publisher"
 RUN = "google.cloud.run.v2.Services"
 UPLOADS = "/storage/v1/b/my-maskline-uploads/"
-
-
-@pytest.fixture(scope="module")
-def shared_google() -> Iterator[Google]:
-    with fake_google.serving() as google:
-        yield google
-
-
-@pytest.fixture
-def google(shared_google: Google) -> Google:
-    shared_google.refused.clear()
-    shared_google.documents.clear()
-    shared_google.__post_init__()
-    return shared_google
 
 
 def examine(google: Google, **settings: Any) -> dict[str, Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,27 +15,12 @@ from shared.backlog import expected
 from shared.errors import Misconfigured, Retryable
 from shared.ports import Figure
 from shared.settings import Settings
-from tests.integration import fake_google
 from tests.integration.fake_google import PROJECT, SERIES, Google, problem
 
 COUNT, OLDEST = "num_undelivered_messages", "oldest_unacked_message_age"
 NOW = datetime(2026, 8, 1, 12, 0, 30, tzinfo=UTC)
 QUEUE, DEAD = "segment-stable-interactive", "settle-segment-dead"
 DENIED = "Permission monitoring.timeSeries.list denied (or the resource may not exist)."
-
-
-@pytest.fixture(scope="module")
-def shared_google() -> Iterator[Google]:
-    with fake_google.serving() as google:
-        yield google
-
-
-@pytest.fixture
-def google(shared_google: Google) -> Google:
-    shared_google.refused.clear()
-    shared_google.series.clear()
-    shared_google.asked.clear()
-    return shared_google
 
 
 def series(metric: str, subscription: str, *values: int, newest: datetime = NOW - timedelta(seconds=90)) -> Any:
