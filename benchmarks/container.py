@@ -32,7 +32,7 @@ from benchmarks.cold_start import BARE
 from benchmarks.load import Outcome, Target, burst, closed, opened, percentile
 from benchmarks.masks import Masks
 from benchmarks.photos import SIZES, photos
-from benchmarks.processes import Busy, Running, container, cpu_seconds, memory_mb
+from benchmarks.processes import Busy, Running, container, family_cpu_seconds, family_memory_mb
 from benchmarks.report import finish, spread
 
 CLIENTS = 32
@@ -78,8 +78,7 @@ def main() -> None:
             print(f"round {number + 1}: {rounds[-1].figures}", file=sys.stderr)
         last = running.limit.measure(running.seconds)
         growth = flat_memory(running) if options.long else {}
-        peak = memory_mb(running.server.pid, "VmHWM")
-    figures = summary(rounds, last, statistics.median(bare_mb), peak) | {"worst_agreement": running.masks.worst}
+    figures = summary(rounds, last, statistics.median(bare_mb)) | {"worst_agreement": running.masks.worst}
     finish("container", {"device": options.device, "rounds": options.rounds} | figures | growth)
 
 
@@ -126,9 +125,9 @@ def measured(bench: Bench) -> Round:
 
 
 def throughput(bench: Bench, row: Round) -> dict[str, float]:
-    busy, before = Busy(), cpu_seconds(bench.server.pid)
+    busy, before = Busy(), family_cpu_seconds(bench.server.pid)
     outcome = closed(bench.target, bench.common, CLIENTS, 2, bench.seconds)
-    spent = cpu_seconds(bench.server.pid) - before
+    spent = family_cpu_seconds(bench.server.pid) - before
     judge(bench, row, outcome)
     times = outcome.latencies()
     middle, late = percentile(times, 0.5), percentile(times, 0.99)
@@ -140,7 +139,7 @@ def throughput(bench: Bench, row: Round) -> dict[str, float]:
         "fairness": late / middle,
         "client_cores": outcome.client_cores,
         "others_cores": busy.cores() - spent / outcome.seconds - outcome.client_cores,
-        "memory_mb": memory_mb(bench.server.pid),
+        "memory_mb": family_memory_mb(bench.server.pid),
     }
 
 
@@ -212,7 +211,7 @@ def flat_memory(bench: Bench, photos: int = 10_000) -> dict[str, Any]:
         outcome = closed(bench.target, bench.common, CLIENTS, 0, 5)
         done += len(outcome.answers)
         if done >= photos * (len(sizes) + 1) / 10:
-            sizes.append(round(memory_mb(bench.server.pid), 1))
+            sizes.append(round(family_memory_mb(bench.server.pid), 1))
             print(f"{done} photos: {sizes[-1]} MB", file=sys.stderr)
     return {"memory_after_photos": done, "memory_by_tenth_mb": sizes}
 
@@ -222,7 +221,7 @@ def bare_memory() -> float:
     return int(done.stdout) / 1024
 
 
-def summary(rounds: Sequence[Round], last: Rate, bare_mb: float, peak_mb: float) -> dict[str, Any]:
+def summary(rounds: Sequence[Round], last: Rate, bare_mb: float) -> dict[str, Any]:
     rows = [row.figures for row in rounds]
     limits = [row["ceiling_images_per_s"] for row in rows] + [last.images_per_s]
     around = [(before + after) / 2 for before, after in pairwise(limits)]
@@ -235,7 +234,6 @@ def summary(rounds: Sequence[Round], last: Rate, bare_mb: float, peak_mb: float)
         "cpu_ratio": spread([row["ceiling_cpu_ms"] / row["served_cpu_ms"] for row in rows]),
         "memory_ratio": spread([row["memory_mb"] / bare_mb for row in rows]),
         "bare_mb": round(bare_mb, 1),
-        "peak_mb": round(peak_mb, 1),
         "errors": sum(row.errors for row in rounds),
         "wrong_masks": sum(row.wrong for row in rounds),
         "statuses": statuses,

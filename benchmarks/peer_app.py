@@ -114,7 +114,7 @@ def _naive_before(data: bytes, input_size: int) -> tuple[Tensor, tuple[int, int]
     import torch
     from PIL import Image
 
-    from inference_container.preprocess import target_shape
+    from inference_container.shapes import target_shape
 
     image = Image.open(io.BytesIO(data)).convert("RGB")
     pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None].float()

@@ -60,10 +60,21 @@ def cpu_seconds(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / _HZ
 
 
-def memory_mb(pid: int, line: str = "VmRSS") -> float:
-    """Resident now; `VmHWM`: at its highest so far."""
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(row.split()[1]) / 1024 for row in status if row.startswith(line + ":"))
+def family_cpu_seconds(pid: int) -> float:
+    return sum(cpu_seconds(one) for one in family(pid))
+
+
+def family_memory_mb(pid: int) -> float:
+    """Resident now. What forked siblings share counts once; a library that two programs map counts for each."""
+    members = [_kilobytes(one, "smaps_rollup") for one in family(pid)]
+    programs = {command_of(one): one for one in family(pid)}
+    files = sum(_kilobytes(one, "status")["RssFile"] for one in programs.values())
+    return (files + sum(one["Pss_Anon"] + one["Pss_Shmem"] for one in members)) / 1024
+
+
+def _kilobytes(pid: int, table: str) -> dict[str, int]:
+    rows = (line.split() for line in Path(f"/proc/{pid}/{table}").read_text().splitlines())
+    return {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) == 3 and row[2] == "kB"}
 
 
 class Busy:

@@ -55,7 +55,7 @@ def counted() -> Work:
     from torch import nn
 
     from inference_container import bundle
-    from inference_container.preprocess import target_shape
+    from inference_container.shapes import target_shape
 
     model = bundle.load(bundle.STARTER)
     work = Work()

@@ -20,7 +20,7 @@ def main() -> int:
         settings = Settings.from_env()
         listener = _bind(arguments.host, arguments.port)
         model = arguments.model or settings.model
-        loading = lifecycle.load_in_thread(Path(model) if model else None, arguments.device)
+        loading = lifecycle.load_in_thread(Path(model) if model else None, arguments.device, settings.max_batch)
         from inference_container.server import serve  # after the port is bound: it takes a while to import
 
         failure = serve(settings, listener, loading, Log("segment", settings.log_level), arguments)
@@ -53,4 +53,4 @@ if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # threads that still wait for storage or import torch must not hold up the end
+    os._exit(status)  # threads that still wait for storage or a lane must not hold up the end

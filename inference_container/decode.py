@@ -7,7 +7,6 @@ reduced by stripes. Turned upright last, when it is small. Knows no model and no
 
 from __future__ import annotations
 
-import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,7 +18,9 @@ from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlug
 
 from inference_container import preprocess
 from inference_container.bare import bare
+from inference_container.giants import alone
 from inference_container.rows import check_rows
+from inference_container.shapes import target_shape
 from shared.errors import Rejected
 from shared.prediction import Reason
 from shared.probe import Header, probe_bytes
@@ -42,12 +43,11 @@ _TURNS = {  # EXIF orientation → what makes the stored picture upright
 _GAP = 2.0  # the reducing gap of `preprocess.resize`
 _STRIPE = 1 << 20  # px
 _GIANT = 16_000_000  # px; larger photos are decoded one at a time, which bounds the memory of a whole instance
-_giants = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """`pixels`: uint8 (h, w, 3), upright RGB at `preprocess.target_shape`. `width`, `height`: px of the whole photo."""
+    """`pixels`: uint8 (h, w, 3), upright RGB at `shapes.target_shape`. `width`, `height`: px of the whole photo."""
 
     pixels: NDArray[np.uint8]
     width: int
@@ -65,8 +65,8 @@ def decode(data: bytes, input_size: int) -> Photo:
     Safe to call from several threads.
     """
     header = probe_bytes(data)
-    shape = preprocess.target_shape(header.width, header.height, input_size)
-    with _giants if header.width * header.height > _GIANT else nullcontext():
+    shape = target_shape(header.width, header.height, input_size)
+    with alone() if header.width * header.height > _GIANT else nullcontext():
         image = _upright(_small(data, header, shape[::-1] if header.lying else shape), header.orientation)
     return Photo(np.array(image, np.uint8), header.width, header.height, header.content_type)
 

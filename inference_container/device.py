@@ -1,15 +1,13 @@
-"""The device: the one serving module that knows torch. Imported late, because `import torch` is most of a cold start.
+"""The device: the one serving module that knows torch, at home in processes of its own (`lane`).
 
-Photos go in as uint8 pixels of one shape, maps of class ids come out. On a GPU one lane owns the device: pinned
-buffers, half precision. On a CPU every core is a lane of its own with one torch thread: threads that share one forward
-wait for each other by spinning, which on cores that also decode photos made a forward 60 times slower (9 → 540 ms).
+Photos go in as uint8 pixels of one shape, maps of class ids come out. On a GPU: pinned buffers, half precision. On a
+CPU one torch thread: threads that share one forward wait for each other by spinning, which on cores that also decode
+photos made a forward 60 times slower (9 → 540 ms).
 """
 
 from __future__ import annotations
 
 import math
-import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +25,6 @@ from shared.errors import Misconfigured, Retryable
 Pixels = NDArray[np.uint8]  # (h, w, 3) RGB at model shape
 ClassMap = NDArray[np.uint8]  # (h, w) class ids at model shape
 
-_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # "quota period" in µs, or "max period"
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -38,28 +35,16 @@ def pick(name: str) -> str:
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def cores() -> int:
-    """Cores that this process may use: the container's quota, rounded up, within its affinity."""
-    allowed = len(os.sched_getaffinity(0))
-    try:
-        quota, period = _CPU_MAX.read_text().split()
-        return max(1, min(allowed, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return allowed
-
-
 class Device:
     """A loaded model on its device. Raises what `bundle.load` raises, and `Misconfigured`."""
 
     def __init__(self, directory: Path, name: str) -> None:
         self.kind = pick(name)
-        self.cores = cores()
-        self.lanes = 1 if self.kind == "cuda" else self.cores
-        torch.set_num_threads(1)  # the default of threads that start later, too
+        torch.set_num_threads(1)
         loaded = bundle.load(directory, self.kind)
         self.manifest: Manifest = loaded.manifest
         self._module = loaded.module.half() if self.kind == "cuda" else loaded.module
-        self._staging = threading.local()
+        self._staged = torch.empty(0, dtype=torch.uint8)  # pinned, once it is used
 
     def warm_up(self) -> None:
         """One forward at the model's own size: the first photo must not pay for setting up its convolutions."""
@@ -98,9 +83,8 @@ class Device:
         return staged.to(self.kind, non_blocking=True).permute(0, 3, 1, 2)
 
     def _pinned(self, shape: tuple[int, ...]) -> Tensor:
-        """A part of this thread's pinned buffer, which grows to the largest batch seen."""
+        """A part of the pinned buffer, which grows to the largest batch seen."""
         size = math.prod(shape)
-        held: Tensor | None = getattr(self._staging, "buffer", None)
-        if held is None or held.numel() < size:
-            held = self._staging.buffer = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-        return held[:size].view(shape)
+        if self._staged.numel() < size:
+            self._staged = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+        return self._staged[:size].view(shape)

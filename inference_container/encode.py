@@ -9,26 +9,16 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from inference_container.cells import Cells, ClassMap, described
 from inference_container.manifest import ClassInfo
+from inference_container.segmented import Encoded
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _INDEXED = 3  # colour type
 _UP = b"\x02"  # filter type: the difference to the row above
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """`sha256` of the PNG, hex. `classes`: one row per class that occurs, as the API shows them."""
-
-    png: bytes
-    sha256: str
-    classes: list[dict[str, Any]]
 
 
 def encode(cells: Cells, classes: Sequence[ClassInfo]) -> Encoded:

@@ -14,16 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from inference_container.manifest import Manifest
+from inference_container.lanes import Lanes
+from inference_container.manifest import STARTER, Manifest
 from shared.errors import MasklineError
 from shared.events import SegmentRequested
 from shared.logs import Log
 from shared.ports import Documents
-
-if TYPE_CHECKING:
-    from inference_container.device import Device
 
 STARTED = time.monotonic()
 HEARTBEAT = 10.0  # s
@@ -50,17 +48,18 @@ class ColdStart:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    device: Device
+    device: Lanes
     cold_start: ColdStart
 
 
-def load_in_thread(directory: Path | None, device: str) -> Future[Loaded]:
-    """Import torch, read the bundle (None: the starter), run once. A thread, so that the port answers meanwhile."""
+def load_in_thread(directory: Path | None, device: str, most: int) -> Future[Loaded]:
+    """Have the bundle (None: the starter) loaded and run once, by at most `most` lanes. A thread, so that the port
+    answers meanwhile."""
     future: Future[Loaded] = Future()
 
     def work() -> None:
         try:
-            future.set_result(_load(directory, device))
+            future.set_result(_load(directory or STARTER, device, most))
         except BaseException as error:
             future.set_exception(error)
 
@@ -68,18 +67,10 @@ def load_in_thread(directory: Path | None, device: str) -> Future[Loaded]:
     return future
 
 
-def _load(directory: Path | None, name: str) -> Loaded:
-    began = time.monotonic()
-    from inference_container import bundle
-    from inference_container.device import Device
-
-    imported = time.monotonic()
-    device = Device(directory or bundle.STARTER, name)
-    weighted = time.monotonic()
-    device.warm_up()
-    ready = time.monotonic()
-    milliseconds = [imported - began, weighted - imported, ready - weighted, ready - STARTED]
-    return Loaded(device, ColdStart(*(round(seconds * 1000, 1) for seconds in milliseconds)))
+def _load(directory: Path, name: str, most: int) -> Loaded:
+    device = Lanes(directory, name, most)
+    phases = [*device.phases, time.monotonic() - STARTED]
+    return Loaded(device, ColdStart(*(round(seconds * 1000, 1) for seconds in phases)))
 
 
 class InstanceRecord:

@@ -49,7 +49,7 @@ class ClassInfo:
 class Manifest:
     """The content of `model.json`.
 
-    `input_size`: px, square root of the area photos are resized to (`preprocess.target_shape`).
+    `input_size`: px, square root of the area photos are resized to (`shapes.target_shape`).
     `output_stride`: logits are (N, len(classes), H / output_stride, W / output_stride).
     `normalization`: for readers only; the network normalises inside its forward.
     `spans`: bounds of the network's inner values, for CPUs (`architectures.int8`); may be empty.

@@ -15,13 +15,14 @@ PERIOD = 10.0  # s; a trim takes some milliseconds
 
 async def keep_trimmed() -> None:
     """Until cancelled. Does nothing where the allocator is not glibc's."""
-    trim = _trim()
+    trim = trimmer()
     while trim is not None:
         await asyncio.sleep(PERIOD)
         await asyncio.to_thread(trim, 0)
 
 
-def _trim() -> ctypes._NamedFuncPointer | None:
+def trimmer() -> ctypes._NamedFuncPointer | None:
+    """`malloc_trim(0)` of glibc, where that is the allocator."""
     if not sys.platform.startswith("linux"):
         return None
     try:

@@ -20,8 +20,9 @@ from starlette.responses import Response
 from inference_container.admission import Place
 from inference_container.claims import Claims
 from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
-from inference_container.pipeline import Ledger, Pipeline, Segmented
+from inference_container.pipeline import Ledger, Pipeline
 from inference_container.replies import body_of, refusal, refused
+from inference_container.segmented import Segmented
 from inference_container.service import Service
 from shared import envelope, pushers
 from shared.delivery import Claim, Refusal, Verdict
@@ -137,7 +138,7 @@ class Push:
     async def _succeeded(self, held: Claim, pipeline: Pipeline, ledger: Ledger) -> Prediction:
         """Fetch, segment, store; the commit comes after, by the caller."""
         ledger.add("queued", _seconds_queued(held, self._service.settings.lease_seconds))
-        with ledger.stage("fetch"):
+        with ledger.stage("fetch"), pipeline.coming():
             data, sha256 = await self._claims.fetch(held.prediction)
         found = await pipeline.segment(data, ledger, exclusive=held.last_chance, wanted=held.prediction.outputs)
         further = {OUTPUTS[name]: content for name, content in found.outputs.items()}

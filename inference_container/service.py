@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from inference_container.admission import Admission
 from inference_container.faults import DeviceBroken
@@ -16,9 +15,6 @@ from inference_container.pipeline import Pipeline
 from shared.errors import Misconfigured, Retryable
 from shared.logs import Log
 from shared.settings import Settings
-
-if TYPE_CHECKING:
-    from inference_container.device import Device
 
 
 class Service:
@@ -48,7 +44,7 @@ class Service:
         """Wait for the model; if it cannot be used, say why and stop."""
         try:
             loaded = await asyncio.wrap_future(loading)
-            pipeline = self._made(loaded.device)
+            pipeline = Pipeline(loaded.device, self.settings.max_batch, self.settings.batch_wait_ms / 1000)
         except Misconfigured as error:
             self.fail(str(error))
             return
@@ -65,17 +61,6 @@ class Service:
             self.record.ready(pipeline.manifest, loaded.cold_start)
         if not self._pipeline.done():
             self._pipeline.set_result(pipeline)
-
-    def _made(self, device: Device) -> Pipeline:
-        settings = self.settings
-        batch_wait, threads = settings.batch_wait_ms / 1000, max(device.cores, settings.decode_processes)
-        if not settings.decode_processes:
-            return Pipeline(device, settings.max_batch, batch_wait, threads)
-        from inference_container.sandbox import Sandbox  # only where it is asked for
-
-        # Half the work budget: a decoder that hangs is ended before its claim is.
-        sandbox = Sandbox(settings.decode_processes, settings.work_budget_seconds / 2, self.log)
-        return Pipeline(device, settings.max_batch, batch_wait, threads, sandbox.decode)
 
     def _observe_batch(self, photos: int, seconds: float) -> None:
         self.metrics.batches.observe(photos)

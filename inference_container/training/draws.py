@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from inference_container.preprocess import target_shape
+from inference_container.shapes import target_shape
 from inference_container.training.augment import view
 from inference_container.training.dataset import Photo
 

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
@@ -20,10 +21,10 @@ from typing import Any, TypeVar, cast
 from starlette.requests import Request
 
 from inference_container.claims import Claims
-from inference_container.encode import Encoded
 from inference_container.manifest import Manifest
-from inference_container.pipeline import Ledger, Pipeline, Segmented
+from inference_container.pipeline import Ledger, Pipeline
 from inference_container.push import Push as ContainerPush
+from inference_container.segmented import Encoded, Segmented
 from inference_container.service import Service
 from local.broker.queue import Delivery, DeliveryQueue, Lease, Message, Outcome
 from local.broker.routes import Route, routes_of
@@ -154,6 +155,9 @@ class Model:
 
     process: Container
     manifest: Manifest
+
+    def coming(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def segment(
         self, data: bytes, ledger: Ledger, *, exclusive: bool = False, wanted: Sequence[str] = ()

@@ -10,9 +10,9 @@ from io import BytesIO
 from hypothesis import strategies as st
 from PIL import Image
 
-from inference_container import preprocess
 from inference_container.decode import decode
 from inference_container.manifest import MANIFEST, STARTER, BundleError, parse
+from inference_container.shapes import target_shape
 from shared import envelope
 from shared.corrections import read_correction
 from shared.errors import Malformed, Rejected
@@ -100,7 +100,7 @@ def photo_ends(data: bytes) -> bool:
     header = probe_bytes(data)
     assert (photo.width, photo.height) == (header.width, header.height)
     check_dimensions(photo.width, photo.height)
-    assert photo.pixels.shape[1::-1] == preprocess.target_shape(photo.width, photo.height, SIDE)
+    assert photo.pixels.shape[1::-1] == target_shape(photo.width, photo.height, SIDE)
     return True
 
 

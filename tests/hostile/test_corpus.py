@@ -11,7 +11,9 @@ import pytest
 
 from inference_container.decode import decode
 from inference_container.manifest import STARTER, read_manifest
-from inference_container.pipeline import Ledger, Pipeline, Segmented
+from inference_container.pipeline import Ledger, Pipeline
+from inference_container.segmented import Segmented
+from inference_container.segmenter import Segmenter
 from shared.errors import Rejected
 from shared.prediction import Reason
 from shared.probe import probe_bytes
@@ -61,7 +63,6 @@ def test_there_are_many_kinds_and_no_two_are_the_same() -> None:
 class Echo:
     """A device whose answer is made of the photo's own pixels, so that a mask of another photo would show."""
 
-    lanes = 2
     manifest = read_manifest(STARTER)
 
     def segment(self, photos: Sequence[Pixels]) -> list[Pixels | None]:
@@ -71,7 +72,7 @@ class Echo:
 
 @pytest.fixture(name="pipeline")
 def echoing() -> Iterator[Pipeline]:
-    pipeline = Pipeline(Echo(), max_batch=8, batch_wait=0.01, threads=2)
+    pipeline = Pipeline(Segmenter(Echo()), max_batch=8, batch_wait=0.01)
     yield pipeline
     pipeline.close()
 

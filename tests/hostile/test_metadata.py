@@ -15,7 +15,9 @@ from cli.overlay import write_overlay
 from inference_container.bare import bare
 from inference_container.device import Device
 from inference_container.manifest import STARTER
-from inference_container.pipeline import Ledger, Pipeline, Segmented
+from inference_container.pipeline import Ledger, Pipeline
+from inference_container.segmented import Segmented
+from inference_container.segmenter import Segmenter
 from shared.probe import probe_bytes
 from shared.results import OUTPUTS
 from tests.pictures import picture, saved
@@ -41,7 +43,7 @@ def told(kind: str) -> bytes:
 
 
 async def _segmented(data: bytes) -> Segmented:
-    pipeline = Pipeline(Device(STARTER, "cpu"), max_batch=1, batch_wait=0.0, threads=1)
+    pipeline = Pipeline(Segmenter(Device(STARTER, "cpu")), max_batch=1, batch_wait=0.0)
     try:
         return await pipeline.segment(data, Ledger(), wanted=tuple(OUTPUTS))
     finally:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from inference_container import sandbox
+from inference_container.cores import cores
 from inference_container.decode import decode
 from inference_container.sandbox import Sandbox
 from shared.errors import Rejected, Retryable
@@ -102,13 +103,24 @@ def test_a_decoder_that_cannot_start_is_nobodys_fault() -> None:
 
 
 def test_an_instance_with_decoders_of_its_own_answers_and_leaves_none_behind() -> None:
-    with started(MASKLINE_DECODE_PROCESSES="2") as container:
+    with started(MASKLINE_DECODE_PROCESSES="1") as container:
         container.wait_ready()
-        children = Path(f"/proc/{container.process.pid}/task/{container.process.pid}/children")
         found = [httpx.post(container.url + "/v1/segment", content=data, timeout=PATIENT) for data in (photo(), b"no")]
         assert [answer.status_code for answer in found] == [200, 400]
-        pids = children.read_text().split()
-        assert len(pids) == 2
+        pids = [pid for pid in offspring(container.process.pid) if b".decoder" in command(pid)]
+        assert len(pids) == cores()
         container.process.kill()
         container.process.wait()
-    wait_for(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids), "the decoders to end")
+    wait_for(lambda: not any(map(command, pids)), "the decoders to end")
+
+
+def offspring(pid: int) -> list[int]:
+    found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return found + [one for child in found for one in offspring(child)]
+
+
+def command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,12 +17,12 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from inference_container.claims import Claims
-from inference_container.encode import Encoded
 from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
 from inference_container.lifecycle import ColdStart, InstanceRecord, Loaded
 from inference_container.manifest import Manifest
-from inference_container.pipeline import Ledger, Pipeline, Segmented
+from inference_container.pipeline import Ledger, Pipeline
 from inference_container.push import Push
+from inference_container.segmented import Encoded, Segmented
 from inference_container.service import Service
 from shared import envelope, ids, tidy
 from shared.accept import requested
@@ -47,6 +48,9 @@ class Scripted:
     act: Callable[[], Awaitable[Any]]
     manifest: Manifest = MANIFEST
     exclusive: list[bool] = field(default_factory=list)
+
+    def coming(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def segment(
         self, data: bytes, ledger: Ledger, *, exclusive: bool = False, wanted: Sequence[str] = ()
@@ -289,9 +293,8 @@ class Idle:
     manifest: Manifest = MANIFEST
     kind: str = "cpu"
     lanes: int = 1
-    cores: int = 1
 
-    def segment(self, photos: Sequence[Any]) -> list[Any]:
+    def run(self, jobs: Sequence[Any]) -> list[Any]:
         raise AssertionError("asked")
 
 

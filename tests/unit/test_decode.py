@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from inference_container import preprocess
 from inference_container.decode import Photo, decode
+from inference_container.shapes import target_shape
 from shared.errors import Rejected
 from shared.prediction import Reason
 from tests.pictures import after_start, picture, riff, saved, segment, tagged
@@ -50,7 +51,7 @@ def test_a_lossless_photo_is_what_training_sees_pixel_for_pixel(kind: str, size:
     photo = decode(saved(image, kind, lossless=True) if kind == "WEBP" else saved(image, kind), SIZE)
     assert np.array_equal(photo.pixels, expected(image))
     assert (photo.width, photo.height) == size
-    assert photo.pixels.shape[1::-1] == preprocess.target_shape(*size, SIZE)
+    assert photo.pixels.shape[1::-1] == target_shape(*size, SIZE)
 
 
 @pytest.mark.parametrize("size", [(451, 300), (1000, 667), (2001, 1337), (4000, 500)])

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from inference_container.device import Device, cores, pick
+from inference_container.cores import cores
+from inference_container.device import Device, pick
 from inference_container.faults import DeviceBroken, OutOfMemory
 from inference_container.manifest import STARTER
 from shared.errors import Misconfigured, Retryable

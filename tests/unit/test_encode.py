@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from inference_container.cells import ClassMap, laid_out
-from inference_container.encode import Encoded, encode
+from inference_container.encode import encode
 from inference_container.manifest import ClassInfo
+from inference_container.segmented import Encoded
 from shared.limits import MAX_SIDE, MIN_SIDE
 
 SIDES = st.integers(MIN_SIDE, 300)

@@ -13,7 +13,7 @@ from inference_container import memory
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator only")
 def test_memory_is_given_back_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(memory, "_trim", lambda: calls.append)
+    monkeypatch.setattr(memory, "trimmer", lambda: calls.append)
     monkeypatch.setattr(memory, "PERIOD", 0.001)
 
     async def run() -> None:

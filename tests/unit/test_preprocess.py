@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from inference_container.preprocess import GRID, MAX_ASPECT, target_shape, to_model_size
+from inference_container.preprocess import to_model_size
+from inference_container.shapes import GRID, MAX_ASPECT, target_shape
 
 SIDES = st.integers(1, 20_000)
 SIZES = st.sampled_from([64, 128, 192, 224, 256, 512, 1024])

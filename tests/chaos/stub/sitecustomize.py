@@ -20,5 +20,5 @@ class Finder:
         return importlib.util.spec_from_file_location(name, Path(__file__).with_name("stub_device.py"))
 
 
-if any(word == "inference_container" for word in sys.orig_argv):
+if any(word.partition(".")[0] == "inference_container" for word in sys.orig_argv):
     sys.meta_path.insert(0, Finder)

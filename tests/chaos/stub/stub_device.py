@@ -24,7 +24,6 @@ Pixels = NDArray[np.uint8]
 class Device:
     def __init__(self, directory: Path, name: str) -> None:
         self.kind = "cpu"
-        self.cores = self.lanes = 1
         self.manifest = check_files(directory)
         self._seconds = float(os.environ.get("STUB_SECONDS", "0"))
         self._most = int(os.environ.get("STUB_MOST", "1000000"))

@@ -1,0 +1,83 @@
+"""The device as the server sees it: processes (`lane`) that take one batch each from files to masks.
+
+The serving process imports no torch, no numpy and no Pillow: its threads only wait. A lane that dies takes its batch
+with it and nobody else; like a broken GPU it then ends the instance, because a new one is known to be whole.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from inference_container.cores import cores
+from inference_container.faults import DeviceBroken
+from inference_container.frames import Ended, receive, receive_answers, send_jobs
+from inference_container.manifest import parse
+from inference_container.segmented import Answer, Job
+from shared.errors import Misconfigured
+
+COMMAND = (sys.executable, "-m", "inference_container.lane")
+
+
+class Lanes:
+    """A loaded model on its device. `phases`: seconds of import, weights and warm-up.
+
+    Made once the model is loaded. Raises `Misconfigured`: what `device.Device` raises, or that loading failed.
+    """
+
+    def __init__(self, directory: Path, name: str, most: int) -> None:
+        pairs = [socket.socketpair() for _ in range(min(cores(), most))]
+        self.lanes = len(pairs)
+        self._sockets = [ours for ours, _ in pairs]
+        self._process = _started([*COMMAND, str(directory), name], [theirs for _, theirs in pairs])
+        hello = _hello(self._sockets[0])
+        self.kind: str = hello["kind"]
+        self.manifest = parse(hello["manifest"])
+        self.phases: list[float] = hello["phases"]
+        self._idle: SimpleQueue[socket.socket] = SimpleQueue()
+        for one in self._sockets:
+            self._idle.put(one)
+
+    def run(self, jobs: Sequence[Job]) -> list[Answer]:
+        """`segmenter.Segmenter.run`, in an idle lane; waits for one."""
+        lane = self._idle.get()
+        try:
+            send_jobs(lane, jobs)
+            return receive_answers(lane)
+        except Ended:
+            return [DeviceBroken("a lane of the device has died")] * len(jobs)
+        finally:
+            self._idle.put(lane)
+
+    def close(self) -> None:
+        """Once nobody runs anything any more."""
+        for one in self._sockets:
+            one.close()
+        self._process.wait()
+
+
+def _started(command: Sequence[str], theirs: Sequence[socket.socket]) -> subprocess.Popen[bytes]:
+    numbers = [one.fileno() for one in theirs]
+    try:
+        return subprocess.Popen([*command, *map(str, numbers)], stdin=subprocess.DEVNULL, pass_fds=numbers)
+    except OSError:
+        raise Misconfigured("no process could be started for the device") from None
+    finally:
+        for one in theirs:
+            one.close()
+
+
+def _hello(first: socket.socket) -> dict[str, Any]:
+    try:
+        about, _ = receive(first)
+    except Ended:
+        raise Misconfigured("the model could not be loaded: its process has died") from None
+    if "failure" in about:
+        raise Misconfigured(about["failure"])
+    found: dict[str, Any] = about
+    return found

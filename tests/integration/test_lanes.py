@@ -1,0 +1,98 @@
+"""Lanes: what they cost the server to know, and what becomes of it when one of them dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from inference_container.cores import cores
+from tests.integration.containers import PATIENCE, Container, photo, started, wait_for
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+@pytest.fixture(name="container")
+def ready() -> Iterator[Container]:
+    with started() as container:
+        container.wait_ready()
+        yield container
+
+
+def lanes(of: int) -> list[int]:
+    """The processes of all lanes: the first is the server's child, the others are that one's."""
+    found = [int(child) for child in Path(f"/proc/{of}/task/{of}/children").read_text().split()]
+    return found + [one for child in found for one in lanes(child)]
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_every_core_is_a_lane_up_to_the_size_of_a_batch() -> None:
+    with started(MASKLINE_MAX_BATCH="1") as container:
+        container.wait_ready()
+        assert len(lanes(container.process.pid)) == 1
+
+
+def test_a_lane_that_dies_ends_the_instance_and_no_process_stays(container: Container) -> None:
+    pids = lanes(container.process.pid)
+    assert len(pids) == cores()
+    os.kill(pids[-1], signal.SIGKILL)
+
+    def asked() -> bool:
+        """Until the dead one had its turn: it may be idle for a while."""
+        try:
+            httpx.post(container.url + "/v1/segment", content=photo(), timeout=PATIENCE)
+        except httpx.HTTPError:
+            pass
+        return container.process.poll() is not None
+
+    wait_for(asked, "the instance to end")
+    assert container.process.returncode == 1
+    assert container.process.stderr is not None
+    assert "a lane of the device has died; only a new process helps" in container.process.stderr.read()
+    wait_for(lambda: all(map(gone, pids)), "its lanes to end")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_lanes_end_with_their_server(container: Container, number: signal.Signals) -> None:
+    pids = lanes(container.process.pid)
+    container.process.send_signal(number)
+    container.process.wait(PATIENCE)
+    wait_for(lambda: all(map(gone, pids)), "the lanes to end")
+
+
+def test_a_signal_to_the_whole_group_leaves_the_lanes_to_the_server(container: Container) -> None:
+    """As Ctrl-C in a terminal does: what is inside is answered first."""
+    pids = lanes(container.process.pid)
+    for pid in pids:
+        os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGTERM)
+    assert httpx.post(container.url + "/v1/segment", content=photo(), timeout=PATIENCE).status_code == 200
+    assert not any(map(gone, pids))
+
+
+def test_a_lane_that_dies_while_it_loads_is_one_clear_line() -> None:
+    with started() as container:
+        loading = wait_for(lambda: lanes(container.process.pid), "a lane to start")[0]
+        os.kill(loading, signal.SIGKILL)
+        _, said = container.process.communicate(timeout=PATIENCE)
+        assert container.process.returncode == 1
+        assert said.strip().splitlines()[-1] == "the model could not be loaded: its process has died"
+
+
+def test_the_server_itself_knows_no_pixels() -> None:
+    modules = "inference_container.__main__, inference_container.server, inference_container.push"
+    code = f"import sys, {modules}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert {"torch", "numpy", "PIL"} & set(loaded) == set()
