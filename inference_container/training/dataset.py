@@ -91,7 +91,7 @@ def _photo(entry: Entry) -> Photo:
     with Image.open(entry.image) as file:
         image = file.convert("RGB")
     with Image.open(entry.mask) as file:
-        mask = np.asarray(file)
-    target = Image.fromarray(lookup(entry.set_name)[mask])
-    hair = Image.fromarray(mask == _HAIR.get(entry.set_name)).getbbox()
+        mask = Image.fromarray(np.asarray(file))  # its values, whatever colours they stand for
+    target = mask.point(lookup(entry.set_name).tolist())
+    hair = mask.point([int(value == _HAIR.get(entry.set_name)) for value in range(256)]).getbbox()
     return Photo(image, target, _DRAW.get(entry.source, _DRAW.get(entry.label, 1.0)), hair)
