@@ -86,10 +86,11 @@ def window(photo: Photo, shape: Size, rng: Generator) -> Window:
 
 def _portrait(hair: Box, size: Size, aspect: float, widest: float, rng: Generator) -> Window:
     """A face and what is next to it: people are photographed from head to toe, a camera's owner is not."""
-    width = min(max(hair[2] - hair[0], hair[3] - hair[1]) * rng.uniform(1.5, 4.0), widest)
+    head = hair[2] - hair[0]  # px across, and about as far down, however long the hair is
+    width = min(head * rng.uniform(0.9, 2.5), widest)
     height = width / aspect
     left = (hair[0] + hair[2] - width) / 2 + width * rng.uniform(-0.2, 0.2)
-    top = (hair[1] + hair[3] - height) / 2 + height * rng.uniform(-0.1, 0.3)
+    top = hair[1] + 0.6 * head - height / 2 + height * rng.uniform(-0.2, 0.2)
     left, top = min(max(left, 0.0), size[0] - width), min(max(top, 0.0), size[1] - height)
     return (left, top, left + width, top + height)
 
