@@ -13,6 +13,11 @@ from torch.nn import functional
 
 def class_ids(logits: Tensor, stride: int) -> Tensor:
     """Logits (N, classes, H / stride, W / stride) -> uint8 (N, H, W) of class ids."""
-    if stride > 1:
-        logits = functional.interpolate(logits, scale_factor=float(stride), mode="bilinear", align_corners=False)
-    return logits.argmax(1).to(torch.uint8)
+    return raised(logits, stride).argmax(1).to(torch.uint8)
+
+
+def raised(logits: Tensor, stride: int) -> Tensor:
+    """Logits (N, classes, H / stride, W / stride) -> (N, classes, H, W)."""
+    if stride == 1:
+        return logits
+    return functional.interpolate(logits, scale_factor=float(stride), mode="bilinear", align_corners=False)

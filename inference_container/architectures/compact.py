@@ -7,7 +7,7 @@ time would go, and the head wins one step back by writing 2x2 sub-pixels (logits
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -82,13 +82,13 @@ class CompactNet(nn.Module):
     output_stride = 2
     mean: Tensor
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, widths: Sequence[int] = WIDTHS, depths: Sequence[int] = DEPTHS) -> None:
         super().__init__()
-        pairs = zip((3, *WIDTHS[:-1]), WIDTHS, DEPTHS, strict=True)
+        pairs = zip((3, *widths[:-1]), widths, depths, strict=True)
         self.encoder = nn.ModuleList(Down(a, b, depth) for a, b, depth in pairs)
-        self.context = Context(WIDTHS[-1])
-        self.decoder = nn.ModuleList(Up(WIDTHS[i], WIDTHS[i - 1]) for i in (4, 3, 2))
-        self.head = nn.Conv2d(WIDTHS[1], classes * 4, 3, padding=1)
+        self.context = Context(widths[-1])
+        self.decoder = nn.ModuleList(Up(widths[i], widths[i - 1]) for i in (4, 3, 2))
+        self.head = nn.Conv2d(widths[1], classes * 4, 3, padding=1)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -32,7 +32,10 @@ def main(arguments: list[str] | None = None) -> None:
     origin = Origin(options.architecture, plan.sizes[-1][1], _command(options), _commit(), began, options.blend)
     origin.write(options.out)
     network = start.module if start else None
-    run = Run(options.architecture, load(options.data), plan, options.out, options.precision, network)
+    photos = load(options.data)
+    run = Run(
+        options.architecture, photos, plan, options.out, options.precision, network, options.teacher, options.device
+    )
     run.train(options.workers, lambda line: print(line, flush=True))
     export(options.out, options.out / "bundle", options.data, options.version)
 
@@ -43,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and bundle go here")
     parser.add_argument("--version", default="1", help="version of the bundle")
     parser.add_argument("--architecture", default="compact-v1")
+    parser.add_argument("--teacher", help="a wider architecture that learns beside it, and that it learns from")
     parser.add_argument("--start", type=Path, help="bundle whose weights to begin with; random ones if left out")
     parser.add_argument("--blend", type=float, default=1.0, help="share of the run in the weights, the rest is --start")
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
@@ -53,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--precision", choices=("fp32", "bf16"), default="fp32", help="bf16: twice as fast where the CPU knows it"
     )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare batches")
     return parser
@@ -66,8 +71,8 @@ def _sizes(text: str) -> tuple[tuple[float, int], ...]:
 
 def _command(options: argparse.Namespace) -> str:
     """The command that repeats this run, without the folders of this machine."""
-    names = ("architecture", "passes", "batch", "seed", "sizes", "rate", "blend", "precision")
-    choices = " ".join(f"--{name} {getattr(options, name)}" for name in names)
+    names = ("architecture", "teacher", "passes", "batch", "seed", "sizes", "rate", "blend", "precision", "device")
+    choices = " ".join(f"--{name} {getattr(options, name)}" for name in names if getattr(options, name))
     start = " --start START" if options.start else ""
     return f"python -m inference_container.training --data DATA --out OUT{start} {choices}"
 

@@ -13,6 +13,8 @@ from inference_container.shapes import target_shape
 from inference_container.training.augment import view
 from inference_container.training.dataset import Photo
 
+_ZOOMS = (0.875, 1.0, 1.125)  # of a batch's size: a network of one size loses at its neighbours
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -35,10 +37,10 @@ class Plan:
 
 
 class Draws(Dataset[tuple[Tensor, Tensor]]):
-    """Item k: batch k as uint8 photos (N, 3, H, W), channels last, and class bits (N, H/stride, W/stride)."""
+    """Item k: batch k as uint8 photos (N, 3, H, W), channels last, and class bits (N, H, W)."""
 
-    def __init__(self, photos: list[Photo], plan: Plan, stride: int) -> None:
-        self._photos, self._plan, self._stride = photos, plan, stride
+    def __init__(self, photos: list[Photo], plan: Plan) -> None:
+        self._photos, self._plan = photos, plan
         weights = np.array([photo.draw for photo in photos])
         self._ladder = np.cumsum(weights / weights.sum())
 
@@ -47,13 +49,13 @@ class Draws(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self._plan.seed, index))
-        size = self._plan.size_at(index / len(self))
-        shape = target_shape(*self._draw(rng).image.size, size)  # a batch has the shape of some photo
-        views = [view(lambda: self._draw(rng), shape, rng) for _ in range(self._plan.batch)]
-        photos = torch.from_numpy(np.stack([image for image, _ in views])).permute(0, 3, 1, 2)
-        middle = self._stride // 2  # nearest to the centre of a cell
-        bits = np.stack([target[middle :: self._stride, middle :: self._stride] for _, target in views])
-        return photos, torch.from_numpy(bits)
+        size = round(self._plan.size_at(index / len(self)) * rng.choice(_ZOOMS))
+        width, height = shape = target_shape(*self._draw(rng).image.size, size)  # a batch has the shape of some photo
+        photos = np.empty((self._plan.batch, height, width, 3), np.uint8)
+        bits = np.empty((self._plan.batch, height, width), np.uint8)
+        for row in range(self._plan.batch):
+            photos[row], bits[row] = view(lambda: self._draw(rng), shape, rng)
+        return torch.from_numpy(photos).permute(0, 3, 1, 2), torch.from_numpy(bits)
 
     def _draw(self, rng: np.random.Generator) -> Photo:
         place = int(np.searchsorted(self._ladder, rng.random()))

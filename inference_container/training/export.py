@@ -19,6 +19,7 @@ from inference_container.preprocess import to_model_size
 from inference_container.training import checkpoint
 from inference_container.training.card import card
 from inference_container.training.dataset import CLASSES, LABELS, entries
+from inference_container.training.loop import STUDENT
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito) beside a black background.
 COLORS = {"background": "#000000", "person": "#e69f00", "cat": "#56b4e9", "dog": "#cc79a7"}
@@ -61,7 +62,7 @@ def export(run: Path, to: Path, data: Path, version: str) -> Manifest:
     """Bundle the checkpoint in `run` at `to`, with the figures of the written bundle on the test splits in `data`."""
     origin = Origin.read(run)
     network = build(origin.architecture, len(CLASSES))
-    step = checkpoint.averaged(run / "state.safetensors", network)
+    step = checkpoint.averaged(run / "state.safetensors", STUDENT, network)
     if origin.blend < 1:
         _blend(network, load(run / START, fold=False).module, origin.blend)
     described = _manifest(origin, version, output_stride(network), step)

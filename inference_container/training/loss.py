@@ -2,7 +2,8 @@
 
 Cross-entropy against a set of possible classes: -log of the probability that the set holds. Unlabelled alternatives
 count less than background (`ALTERNATIVE`), else a pet photo's carpet could be called a person for nothing.
-A soft Jaccard term of foreground against background follows the metric.
+A soft Jaccard term of foreground against background follows the metric. Logits come raised to the size of the labels
+first, as serving raises them: compared at their own size, with every other label, masks would lie half a pixel off.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from inference_container.training.dataset import ANYTHING, BACKGROUND, CLASSES
 
@@ -37,6 +39,16 @@ def partial_label_loss(logits: Tensor, bits: Tensor, table: Tensor) -> Tensor:
     agreed = (logp + table[bits.long()].permute(0, 3, 1, 2)).logsumexp(1)  # log of the agreeing probability
     entropy = -(agreed * known).sum() / known.sum().clamp_min(1)
     return entropy + _jaccard(logp, agreed, bits, known)
+
+
+def agreement_loss(logits: Tensor, teacher: Tensor) -> Tensor:
+    """Mean divergence of the student's probabilities from the teacher's, both as logits (N, classes, h, w).
+
+    Everywhere: where labels have holes, or none could be drawn, the teacher has made up its mind over many photos.
+    """
+    pixels = logits.numel() / logits.shape[1]
+    ours, theirs = logits.log_softmax(1), teacher.log_softmax(1)
+    return functional.kl_div(ours, theirs, reduction="sum", log_target=True) / pixels
 
 
 def _jaccard(logp: Tensor, agreed: Tensor, bits: Tensor, known: Tensor) -> Tensor:

@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 
 from inference_container import bundle, evaluation
+from inference_container.readout import raised
 from inference_container.training import __main__ as command
 from inference_container.training import dataset, loop
 from inference_container.training.augment import paste, view, window
 from inference_container.training.dataset import ANYTHING, BACKGROUND, CAT, PERSON, Photo
 from inference_container.training.draws import Draws, Plan
-from inference_container.training.loss import log_weights, partial_label_loss
+from inference_container.training.loss import agreement_loss, log_weights, partial_label_loss
 
 Row = tuple[str, str, str, str]  # name, class, split, source
 
@@ -98,6 +99,23 @@ def test_loss_has_finite_gradients_where_the_network_is_surely_wrong() -> None:
     assert logits.grad.isfinite().all()
 
 
+def test_the_best_logits_are_those_that_serving_shows_in_the_right_place() -> None:
+    edge = torch.full((1, 8, 8), BACKGROUND, dtype=torch.uint8)
+    edge[..., 4:] = CAT
+
+    def loss(first: int) -> float:
+        right = torch.arange(4) >= first
+        logits = torch.stack([~right, torch.zeros(4), right, torch.zeros(4)]).float().view(1, 4, 1, 4) * 9
+        return float(partial_label_loss(raised(logits.expand(1, 4, 4, 4), 2), edge, log_weights()))
+
+    assert loss(2) < min(loss(1), loss(3)) / 3
+
+
+def test_a_student_that_agrees_with_its_teacher_has_nothing_to_learn_from_it() -> None:
+    assert float(agreement_loss(certain(1), certain(1))) == pytest.approx(0, abs=1e-6)
+    assert float(agreement_loss(certain(1), certain(2))) == pytest.approx(30, rel=1e-2)
+
+
 def test_views_have_the_asked_shape_and_only_known_labels(data: Path) -> None:
     photos = dataset.load(data)
     rng = np.random.default_rng(0)
@@ -122,27 +140,43 @@ def test_photo_and_labels_move_together() -> None:
 
 def test_windows_lie_inside_the_photo() -> None:
     rng = np.random.default_rng(2)
-    for size in ((300, 256), (256, 400), (33, 900)):
+    corner = (25, 0, 33, 30)
+    for size, hair in (((300, 256), None), ((256, 400), corner), ((33, 900), corner)):
         for _ in range(50):
-            left, top, right, bottom = window(size, (96, 64), rng)
+            photo = Photo(Image.new("RGB", size), Image.new("L", size), 1.0, hair)
+            left, top, right, bottom = window(photo, (96, 64), rng)
             assert 0 <= left < right <= size[0] + 1e-6
             assert 0 <= top < bottom <= size[1] + 1e-6
 
 
 def test_a_pasted_object_brings_its_label_and_its_unsure_border() -> None:
-    base = (np.zeros((1, 3, 3), np.uint8), np.full((1, 3), BACKGROUND | PERSON, np.uint8))
-    other = (np.full((1, 3, 3), 9, np.uint8), np.array([[PERSON, ANYTHING, BACKGROUND]], np.uint8))
-    image, bits = paste(base, other)
-    assert image[0, :, 0].tolist() == [9, 9, 0]
-    assert bits.tolist() == [[PERSON, ANYTHING, BACKGROUND | PERSON]]
+    base = (Image.new("RGB", (3, 1)), Image.new("L", (3, 1), BACKGROUND | PERSON))
+    labels = np.array([[PERSON, ANYTHING, BACKGROUND]], np.uint8)
+    image, bits = paste(base, (Image.new("RGB", (3, 1), (9, 9, 9)), Image.fromarray(labels)))
+    assert np.asarray(image)[0, :, 0].tolist() == [9, 9, 0]
+    assert np.asarray(bits).tolist() == [[PERSON, ANYTHING, BACKGROUND | PERSON]]
+
+
+def test_a_border_without_an_object_is_not_pasted() -> None:
+    base = (Image.new("RGB", (3, 1)), Image.new("L", (3, 1), BACKGROUND))
+    assert paste(base, (Image.new("RGB", (3, 1)), Image.new("L", (3, 1), ANYTHING))) is base
+
+
+def test_faces_fill_some_views_of_people() -> None:
+    image, rng = Image.new("RGB", (256, 384)), np.random.default_rng(4)
+    photo = Photo(image, Image.new("L", image.size, PERSON), 1.0, (120, 20, 140, 44))
+    boxes = [window(photo, (96, 96), rng) for _ in range(300)]
+    close = [box for box in boxes if box[2] - box[0] < 97 and box[0] < 120 and box[2] > 140 and box[1] < 44]
+    assert 15 < len(close) < 60
+    assert all(np.isclose(right - left, (bottom - top), rtol=0.45) for left, top, right, bottom in close)
 
 
 def test_batches_are_numbered_and_repeat(data: Path) -> None:
-    draws = Draws(dataset.load(data), Plan(4, 4, 7, ((0.0, 32), (0.5, 64))), stride=2)
+    draws = Draws(dataset.load(data), Plan(4, 4, 7, ((0.0, 32), (0.5, 64))))
     assert len(draws) == 10
     photos, bits = draws[9]
     assert photos.shape[:2] == (4, 3)
-    assert bits.shape[1:] == (photos.shape[2] // 2, photos.shape[3] // 2)
+    assert bits.shape[1:] == photos.shape[2:]
     assert photos.shape[2:] > draws[0][0].shape[2:]
     assert torch.equal(draws[9][0], photos)
     assert not torch.equal(draws[8][0].float().mean(), photos.float().mean())
@@ -154,7 +188,8 @@ def test_rate_warms_up_and_falls() -> None:
     assert rates[0] < rates[2] > rates[25] > rates[-1] > 0
 
 
-def test_an_interrupted_run_ends_as_a_whole_one(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("teacher", [None, "compact-v1"])
+def test_an_interrupted_run_ends_as_a_whole_one(data: Path, tmp_path: Path, teacher: str | None) -> None:
     class StopError(Exception):
         pass
 
@@ -164,10 +199,14 @@ def test_an_interrupted_run_ends_as_a_whole_one(data: Path, tmp_path: Path) -> N
     photos, plan = dataset.load(data), Plan(2, 5, 1, ((0.0, 32),))
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
-    whole = loop.Run("compact-v1", photos, plan, tmp_path / "whole").train(0, lambda _: None)
+
+    def run(name: str, say: loop.Say) -> torch.nn.Module:
+        return loop.Run("compact-v1", photos, plan, tmp_path / name, teacher=teacher).train(0, say)
+
+    whole = run("whole", lambda _: None)
     with pytest.raises(StopError):
-        loop.Run("compact-v1", photos, plan, tmp_path / "parts").train(0, stop)
-    parts = loop.Run("compact-v1", photos, plan, tmp_path / "parts").train(0, lambda _: None)
+        run("parts", stop)
+    parts = run("parts", lambda _: None)
     for key, value in whole.state_dict().items():
         torch.testing.assert_close(parts.state_dict()[key], value, msg=key)
 
@@ -176,7 +215,7 @@ def test_the_command_learns_the_toy_and_writes_an_evaluated_bundle(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    options = "--passes 24 --batch 4 --sizes 0:64 --workers 0 --seed 1"
+    options = "--passes 24 --batch 4 --sizes 0:64 --workers 1 --seed 1"
     command.main(["--data", str(data), "--out", str(out), *options.split()])
     sheets = [tmp_path / "sheets" / f"{name}-{which}.jpg" for name in ("pets", "people") for which in ("worst", "best")]
     evaluation.main(["--data", str(data), "--model", str(out / "bundle"), "--pictures", str(tmp_path / "sheets")])
