@@ -66,6 +66,7 @@ def make_app(service: Service, loading: Future[Loaded], claims: Claims | None) -
 def _company(service: Service, loading: Future[Loaded], claims: Claims | None) -> Iterator[Coroutine[None, None, None]]:
     """What runs beside the requests."""
     yield service.load(loading)
+    yield service.watch(loading)
     yield keep_trimmed()
     if service.record:
         yield service.record.keep()

@@ -6,10 +6,13 @@ with it and nobody else; like a broken GPU it then ends the instance, because a 
 
 from __future__ import annotations
 
+import select
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -22,10 +25,11 @@ from inference_container.segmented import Answer, Job
 from shared.errors import Misconfigured
 
 COMMAND = (sys.executable, "-m", "inference_container.lane")
+DEAD = "a lane of the device has died"
 
 
 class Lanes:
-    """A loaded model on its device. `phases`: seconds of import, weights and warm-up.
+    """A loaded model on its device. `phases`: seconds of import, weights and warm-up. `died`: done once a lane is dead.
 
     Made once the model is loaded. Raises `Misconfigured`: what `device.Device` raises, or that loading failed.
     """
@@ -42,6 +46,9 @@ class Lanes:
         self._idle: SimpleQueue[socket.socket] = SimpleQueue()
         for one in self._sockets:
             self._idle.put(one)
+        self.died: Future[None] = Future()
+        self.died.set_running_or_notify_cancel()  # whoever waits may stop waiting; this goes on
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def run(self, jobs: Sequence[Job]) -> list[Answer]:
         """`segmenter.Segmenter.run`, in an idle lane; waits for one."""
@@ -50,9 +57,16 @@ class Lanes:
             send_jobs(lane, jobs)
             return receive_answers(lane)
         except Ended:
-            return [DeviceBroken("a lane of the device has died")] * len(jobs)
+            return [DeviceBroken(DEAD)] * len(jobs)
         finally:
             self._idle.put(lane)
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        for one in self._sockets:
+            poll.register(one, select.POLLRDHUP)  # and never for an answer
+        poll.poll()
+        self.died.set_result(None)
 
     def close(self) -> None:
         """Once nobody runs anything any more."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from inference_container.admission import Admission
 from inference_container.faults import DeviceBroken
+from inference_container.lanes import DEAD
 from inference_container.lifecycle import ColdStart, InstanceRecord, Loaded
 from inference_container.metrics import Metrics
 from inference_container.pipeline import Pipeline
@@ -61,6 +63,13 @@ class Service:
             self.record.ready(pipeline.manifest, loaded.cold_start)
         if not self._pipeline.done():
             self._pipeline.set_result(pipeline)
+
+    async def watch(self, loading: Future[Loaded]) -> None:
+        """A dead lane ends the instance before it meets a photo: that would cost the photo one of its claims."""
+        with suppress(Exception):  # `load` tells
+            loaded = await asyncio.wrap_future(loading)
+            await asyncio.wrap_future(loaded.device.died)
+            self.broken(DeviceBroken(DEAD))
 
     def _observe_batch(self, photos: int, seconds: float) -> None:
         self.metrics.batches.observe(photos)
