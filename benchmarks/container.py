@@ -6,6 +6,7 @@ compared with the mask that the ceiling makes of the same photo.
 
     python -m benchmarks.container --rounds 5
     python -m benchmarks.container --rounds 5 --long     # and 10,000 photos, to see memory stay flat
+    python -m benchmarks.container --device cuda --cores 8 --parts     # only throughput; cores as beside an L4
 
 Each round measures: ceiling, 32 closed-loop clients, open loop at 70 % of what they got, mixed sizes and each size
 alone, 32 photos at once with and without one that is damaged, and twice the load that fits. A last ceiling ends it.
@@ -20,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -36,6 +37,7 @@ from benchmarks.processes import Busy, Running, container, family_cpu_seconds, f
 from benchmarks.report import finish, spread
 
 CLIENTS = 32
+SERVED = "served_images_per_s"
 MIXED = ((640, 480), (1600, 1200), (4000, 3000))  # 0.3 to 12 megapixels
 EACH = 8  # photos of each size
 GRAIN = 6.0  # noise of a phone's sensor: without it, enlarged photos would be too easy to decode
@@ -71,10 +73,10 @@ def main() -> None:
     options = _options()
     bare_mb = [bare_memory() for _ in range(3)]
     rounds: list[Round] = []
-    with bench(options.device, options.cores, options.seconds) as running:
+    with bench(options) as running:
         closed(running.target, running.common, CLIENTS, 0, 5)
         for number in range(options.rounds):
-            rounds.append(measured(running))
+            rounds.append(measured(running, options.parts))
             print(f"round {number + 1}: {rounds[-1].figures}", file=sys.stderr)
         last = running.limit.measure(running.seconds)
         growth = flat_memory(running) if options.long else {}
@@ -87,27 +89,31 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10, help="of each ceiling and of the closed loop")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="workers of the ceiling")
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="for ceiling and container")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="of a round, beside throughput")
     parser.add_argument("--long", action="store_true", help="then 10,000 photos, with memory after each thousand")
     return parser.parse_args()
 
 
 @contextmanager
-def bench(device: str, cores: int, seconds: float) -> Iterator[Bench]:
+def bench(options: argparse.Namespace) -> Iterator[Bench]:
+    """What serves gets the first cores, the client those that are left, or all of them if none is."""
+    every = sorted(os.sched_getaffinity(0))
     common = list(photos(4 * EACH, SIZES))
-    mixed = list(photos(len(MIXED) * EACH, MIXED, grain=GRAIN))
+    mixed = list(photos(len(MIXED) * EACH, MIXED, grain=GRAIN)) if "mixed" in options.parts else []
+    os.sched_setaffinity(0, every[: options.cores])
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as other:
-        reference: list[bytes] = []
         for folder, files in ((name, common), (other, mixed)):
             for number, data in enumerate(files):
                 (Path(folder) / f"{number}.jpg").write_bytes(data)
-        with ceiling(Path(other), device, 1) as limit:
+        with ceiling(Path(other), options.device, 1) as limit:
             reference = limit.masks()
-        with ceiling(Path(name), device, cores) as limit, container(device) as server:
-            yield Bench(server, limit, common, mixed, Masks(limit.masks() + reference), seconds)
+        with ceiling(Path(name), options.device, options.cores) as limit, container(options.device) as server:
+            os.sched_setaffinity(0, every[options.cores :] or every)
+            yield Bench(server, limit, common, mixed, Masks(limit.masks() + reference), options.seconds)
 
 
-def measured(bench: Bench) -> Round:
+def measured(bench: Bench, parts: Sequence[str]) -> Round:
     row = Round()
     limit = bench.limit.measure(bench.seconds)
     row.stage_ms = limit.stage_ms
@@ -117,10 +123,8 @@ def measured(bench: Bench) -> Round:
         "ceiling_batch": limit.batch,
     }
     row.figures |= throughput(bench, row)
-    row.figures |= open_loop(bench, row, row.figures["served_images_per_s"])
-    row.figures |= mixed_sizes(bench, row)
-    row.figures |= one_damaged(bench, row)
-    row.figures |= overload(bench, row, row.figures["served_images_per_s"])
+    for part in parts:
+        row.figures |= PARTS[part](bench, row)
     return row
 
 
@@ -132,7 +136,7 @@ def throughput(bench: Bench, row: Round) -> dict[str, float]:
     times = outcome.latencies()
     middle, late = percentile(times, 0.5), percentile(times, 0.99)
     return {
-        "served_images_per_s": outcome.images_per_s,
+        SERVED: outcome.images_per_s,
         "served_cpu_ms": spent / outcome.masks * 1000,
         "p50_ms": middle * 1000,
         "p99_ms": late * 1000,
@@ -143,8 +147,8 @@ def throughput(bench: Bench, row: Round) -> dict[str, float]:
     }
 
 
-def open_loop(bench: Bench, row: Round, capacity: float) -> dict[str, float]:
-    outcome = opened(bench.target, bench.common, 0.7 * capacity, 1, bench.seconds)
+def open_loop(bench: Bench, row: Round) -> dict[str, float]:
+    outcome = opened(bench.target, bench.common, 0.7 * row.figures[SERVED], 1, bench.seconds)
     judge(bench, row, outcome)
     times = outcome.latencies()
     return {"open_p50_ms": percentile(times, 0.5) * 1000, "open_p99_ms": percentile(times, 0.99) * 1000}
@@ -182,8 +186,8 @@ def one_damaged(bench: Bench, row: Round) -> dict[str, float]:
     }
 
 
-def overload(bench: Bench, row: Round, capacity: float) -> dict[str, float]:
-    outcome = opened(bench.target, bench.common, 2 * capacity, 1, bench.seconds / 2)
+def overload(bench: Bench, row: Round) -> dict[str, float]:
+    outcome = opened(bench.target, bench.common, 2 * row.figures[SERVED], 1, bench.seconds / 2)
     judge(bench, row, outcome)
     refused = outcome.latencies(429)
     return {
@@ -192,6 +196,14 @@ def overload(bench: Bench, row: Round, capacity: float) -> dict[str, float]:
         "overload_429_p50_ms": percentile(refused, 0.5) * 1000,
         "overload_429_p99_ms": percentile(refused, 0.99) * 1000,
     }
+
+
+PARTS: dict[str, Callable[[Bench, Round], dict[str, float]]] = {
+    "open": open_loop,
+    "mixed": mixed_sizes,
+    "damaged": one_damaged,
+    "overload": overload,
+}
 
 
 def judge(bench: Bench, row: Round, outcome: Outcome, places: Sequence[int] | None = None) -> None:
@@ -225,7 +237,7 @@ def summary(rounds: Sequence[Round], last: Rate, bare_mb: float) -> dict[str, An
     rows = [row.figures for row in rounds]
     limits = [row["ceiling_images_per_s"] for row in rows] + [last.images_per_s]
     around = [(before + after) / 2 for before, after in pairwise(limits)]
-    served = [row["served_images_per_s"] for row in rows]
+    served = [row[SERVED] for row in rows]
     statuses: dict[str, int] = {}
     for row in rounds:
         statuses = {key: statuses.get(key, 0) + row.statuses.get(key, 0) for key in statuses | row.statuses}

@@ -1,8 +1,8 @@
 """The device: the one serving module that knows torch, at home in processes of its own (`lane`).
 
-Photos go in as uint8 pixels of one shape, maps of class ids come out. On a GPU: pinned buffers, half precision. On a
-CPU one torch thread: threads that share one forward wait for each other by spinning, which on cores that also decode
-photos made a forward 60 times slower (9 → 540 ms).
+Photos go in as uint8 pixels of one shape, maps of class ids come out. On a GPU: pinned buffers, half precision, graphs.
+On a CPU one torch thread: threads that share one forward wait for each other by spinning, which on cores that also
+decode photos made a forward 60 times slower (9 → 540 ms).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from inference_container import bundle
 from inference_container.faults import DeviceBroken, OutOfMemory
+from inference_container.graphs import Graphs
 from inference_container.manifest import Manifest
 from inference_container.readout import class_ids
 from shared.errors import Misconfigured, Retryable
@@ -44,6 +45,7 @@ class Device:
         loaded = bundle.load(directory, self.kind)
         self.manifest: Manifest = loaded.manifest
         self._module = loaded.module.half() if self.kind == "cuda" else loaded.module
+        self._graphs = Graphs(self._forward) if self.kind == "cuda" else None
         self._staged = torch.empty(0, dtype=torch.uint8)  # pinned, once it is used
 
     def warm_up(self) -> None:
@@ -68,19 +70,25 @@ class Device:
 
     @torch.inference_mode()
     def _segment(self, photos: Sequence[Pixels]) -> list[ClassMap | None]:
-        logits = self._module(self._moved(photos))
+        moved = self._moved(photos)
+        finite, classes = self._graphs(moved) if self._graphs else self._forward(moved)
+        maps = classes.cpu().numpy()
+        return [one if good else None for one, good in zip(maps, finite.tolist(), strict=True)]
+
+    def _forward(self, photos: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 (n, h, w, 3) -> whether each answer is finite (n,), and class ids (n, h, w)."""
+        logits = self._module(photos.permute(0, 3, 1, 2))  # a transposed view: it is channels last already
         finite = logits.sum((1, 2, 3), dtype=torch.float32).isfinite()  # NaN and inf survive a sum
-        classes = class_ids(logits, self.manifest.output_stride).cpu().numpy()
-        return [one if good else None for one, good in zip(classes, finite.tolist(), strict=True)]
+        return finite, class_ids(logits, self.manifest.output_stride)
 
     def _moved(self, photos: Sequence[Pixels]) -> Tensor:
-        """uint8 (n, 3, h, w) on the device; the transposed view of (n, h, w, 3) is already channels last."""
+        """uint8 (n, h, w, 3) on the device."""
         if self.kind == "cpu":
-            return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)
+            return torch.from_numpy(np.stack(photos))
         staged = self._pinned((len(photos), *photos[0].shape))
         np.stack(photos, out=staged.numpy())
         # The same buffer is filled again only after this batch's answer was read back, so the copy may overlap.
-        return staged.to(self.kind, non_blocking=True).permute(0, 3, 1, 2)
+        return staged.to(self.kind, non_blocking=True)
 
     def _pinned(self, shape: tuple[int, ...]) -> Tensor:
         """A part of the pinned buffer, which grows to the largest batch seen."""
