@@ -22,7 +22,7 @@ from inference_container.training.loss import agreement_loss, log_weights, parti
 
 STUDENT, TEACHER = "student", "teacher"  # in the checkpoint
 _WARM_UP = 0.03  # share of the steps
-_AVERAGE = 0.999  # of the weights, per step, once warm
+_AVERAGE = 0.9975  # of the weights, per step, once warm
 _TRUST, _TRUSTED = 2.0, 0.3  # weight of the teacher's opinion beside the labels, and the share of steps that takes
 _PAUSE = 15.0  # seconds between checkpoints, at least
 
