@@ -81,7 +81,8 @@ def main() -> None:
         last = running.limit.measure(running.seconds)
         growth = flat_memory(running) if options.long else {}
     figures = summary(rounds, last, statistics.median(bare_mb)) | {"worst_agreement": running.masks.worst}
-    finish("container", {"device": options.device, "rounds": options.rounds} | figures | growth)
+    name = "gpu" if options.device == "cuda" else "container"
+    finish(name, {"device": options.device, "rounds": options.rounds} | figures | growth)
 
 
 def _options() -> argparse.Namespace:

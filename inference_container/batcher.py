@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from inference_container.batching import Limits, Waiting, next_batch
+from inference_container.batching import Limits, Shape, Waiting, next_batch
 from inference_container.segmented import Answer, Job, Segmented
 from shared.errors import MasklineError, Retryable
 
@@ -65,12 +65,13 @@ class Batcher:
                 self._coming -= 1
                 self._changed.notify()
 
-    async def submit(self, job: Job, shape: tuple[int, int], exclusive: bool = False) -> Ran:
-        """Stand in line; `shape`: (h, w) at model size. Raises what is wrong with the photo, or with the device.
+    async def submit(self, job: Job, shape: Shape, source: int = 0, exclusive: bool = False) -> Ran:
+        """Stand in line; `shape`: (h, w) at model size, `source`: px of the file.
 
+        Raises what is wrong with the photo, or with the device.
         Cancelling leaves the line.
         """
-        waiting = Waiting(shape, time.monotonic(), exclusive)
+        waiting = Waiting(shape, time.monotonic(), exclusive, source)
         ticket = _Ticket(job, waiting, asyncio.get_running_loop().create_future())
         with self._changed:
             self._line.append(ticket)

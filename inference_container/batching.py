@@ -1,7 +1,8 @@
 """Which photos form the next batch: pure decisions, no clock, no threads, no tensors.
 
 First come, first served: the oldest photo decides the shape, the others of its shape join it in their order. Photos of
-different shapes never share a batch (nothing is padded), and a photo on its last chance runs alone.
+different shapes never share a batch (nothing is padded), nor do photos that together take long to decode, and a photo
+on its last chance runs alone.
 """
 
 from __future__ import annotations
@@ -9,26 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 Shape = tuple[int, int]  # (h, w) in px at model size
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A decoded photo in line, oldest first. `since` is on the caller's monotonic clock, in seconds."""
+    """A photo in line, oldest first. `since`: seconds on the caller's monotonic clock; `source`: px of its file."""
 
     shape: Shape
     since: float
     exclusive: bool = False
+    source: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one batch may hold, and how long its first photo waits for company."""
+    """What one batch may hold."""
 
     photos: int
-    pixels: int
-    wait: float  # seconds
+    pixels: int  # at model size
+    wait: float  # seconds that its first photo waits for company
+    source: int = 16_000_000  # px of the files; small photos are not to wait for the decoding of large ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ def next_batch(
     if len(bucket) < room and coming > 0 and now < ready_at:
         return Choice(look_again=ready_at)
     share = math.ceil(len(bucket) / max(idle, 1))
-    return Choice(tuple(bucket[: min(room, share)]))
+    sources = accumulate(line[at].source for at in bucket)
+    light = sum(1 for total in sources if total <= limits.source)
+    return Choice(tuple(bucket[: min(room, share, max(light, 1))]))
 
 
 def capacity(shape: Shape, limits: Limits) -> int:

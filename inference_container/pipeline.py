@@ -71,7 +71,8 @@ class Pipeline:
         `MasklineError` for what nobody foresaw."""
         header = probe_bytes(data)
         width, height = target_shape(header.width, header.height, self.manifest.input_size)
-        ran = await self.batcher.submit(Job(data, tuple(wanted)), (height, width), exclusive)
+        source = header.width * header.height
+        ran = await self.batcher.submit(Job(data, tuple(wanted)), (height, width), source, exclusive)
         ledger.add("batchWait", ran.waited)
         for stage, seconds in ran.segmented.seconds.items():
             ledger.add(stage, seconds)

@@ -65,7 +65,7 @@ def segment(batcher: Batcher, lane: Recorder, *values: int, exclusive: int = -1)
     async def together() -> list[Ran | BaseException]:
         lane.gate.clear()
         with batcher.coming():
-            tasks = [asyncio.create_task(batcher.submit(job(one), SHAPE, one == exclusive)) for one in values]
+            tasks = [asyncio.create_task(batcher.submit(job(one), SHAPE, exclusive=one == exclusive)) for one in values]
             await asyncio.sleep(0)
         lane.gate.set()
         return await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,9 +13,12 @@ SHAPES = [(224, 224), (192, 256), (256, 192), (64, 96)]
 LIMITS = Limits(photos=4, pixels=4 * 224 * 224, wait=0.01)
 
 lines = st.lists(
-    st.builds(Waiting, st.sampled_from(SHAPES), st.floats(0, 10), st.integers(0, 9).map(lambda n: n == 0)), max_size=20
+    st.builds(
+        Waiting, st.sampled_from(SHAPES), st.floats(0, 10), st.integers(0, 9).map(lambda n: n == 0), st.integers(0, 50)
+    ),
+    max_size=20,
 ).map(lambda line: sorted(line, key=lambda one: one.since))
-limits = st.builds(Limits, st.integers(1, 16), st.integers(1, 10**6), st.floats(0, 0.1))
+limits = st.builds(Limits, st.integers(1, 16), st.integers(1, 10**6), st.floats(0, 0.1), st.integers(0, 100))
 
 
 def line(*shapes: tuple[int, int]) -> list[Waiting]:
@@ -35,6 +38,7 @@ def test_a_batch_has_one_shape_the_oldest_photo_first_and_fits(
     assert {one.shape for one in batch} == {waiting[0].shape}
     assert len(batch) <= limits.photos
     assert len(batch) == 1 or len(batch) * batch[0].shape[0] * batch[0].shape[1] <= limits.pixels
+    assert len(batch) == 1 or sum(one.source for one in batch) <= limits.source
 
 
 @given(lines, limits, st.floats(0, 20), st.integers(0, 3), st.integers(1, 4), st.integers(0, 3))
@@ -91,3 +95,9 @@ def test_other_shapes_stay_in_line() -> None:
 
 def test_a_photo_larger_than_the_limit_runs_alone() -> None:
     assert capacity((4096, 4096), replace(LIMITS, pixels=1)) == 1
+
+
+def test_small_photos_do_not_wait_for_the_decoding_of_a_giant() -> None:
+    small, giant = Waiting((64, 96), 0.0, source=1_000_000), Waiting((64, 96), 0.0, source=50_000_000)
+    assert next_batch([small, small, giant, small], LIMITS, now=1.0).positions == (0, 1)
+    assert next_batch([giant, small], LIMITS, now=1.0).positions == (0,)
