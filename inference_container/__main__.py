@@ -53,4 +53,4 @@ if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # threads that still wait for storage or a lane must not hold up the end
+    os._exit(status)  # threads that still wait for storage or a worker must not hold up the end

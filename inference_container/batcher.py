@@ -1,7 +1,7 @@
-"""The line in front of the lanes, and the threads that feed them: effects around the decisions in `batching`.
+"""The line in front of the workers, and the threads that feed them: effects around the decisions in `batching`.
 
-Each lane has one thread here; it takes the next batch, has it run, and hands the answers to the event loop. It never
-waits for the loop, so a lane is idle only when nobody is in line.
+Each worker has one thread here; it takes the next batch, has it run, and hands the answers to the event loop. It never
+waits for the loop, so a worker is idle only when nobody is in line.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ class _Ticket:
 
 
 class Batcher:
-    """`submit` from one event loop. `on_batch(photos, seconds)` is called on a lane's thread."""
+    """`submit` from one event loop. `on_batch(photos, seconds)` is called on a worker's thread."""
 
-    def __init__(self, run: Run, limits: Limits, lanes: int) -> None:
-        self.seconds_per_photo = 0.0  # moving average over all lanes together
+    def __init__(self, run: Run, limits: Limits, workers: int) -> None:
+        self.seconds_per_photo = 0.0  # moving average over all workers together
         self.on_batch: Callable[[int, float], None] = lambda photos, seconds: None
         self._run = run
         self._limits = limits
-        self._lanes = lanes
+        self._workers = workers
         self._line: list[_Ticket] = []
         self._coming = 0
         self._running = 0
-        self._alone = False  # a photo on its last chance is in a lane
+        self._alone = False  # a photo on its last chance is in a worker
         self._closed = False
         self._changed = threading.Condition()
-        for number in range(lanes):
-            threading.Thread(target=self._lane, name=f"lane-{number}", daemon=True).start()
+        for number in range(workers):
+            threading.Thread(target=self._worker, name=f"worker-{number}", daemon=True).start()
 
     @contextmanager
     def coming(self) -> Iterator[None]:
@@ -88,13 +88,13 @@ class Batcher:
             self._closed = True
             self._changed.notify_all()
 
-    def _lane(self) -> None:
+    def _worker(self) -> None:
         while batch := self._take():
             started = time.monotonic()
             try:
                 answers = self._run([ticket.job for ticket in batch])
             except Exception:
-                answers = [Retryable("the lane failed on this photo")] * len(batch)
+                answers = [Retryable("the worker failed on this photo")] * len(batch)
             self._done(batch, answers, started)
 
     def _take(self) -> list[_Ticket]:
@@ -103,7 +103,7 @@ class Batcher:
             while not self._closed:
                 now = time.monotonic()
                 line = [] if self._alone else [ticket.waiting for ticket in self._line]
-                idle = self._lanes - self._running
+                idle = self._workers - self._running
                 choice = next_batch(line, self._limits, now, coming=self._coming, idle=idle, running=self._running)
                 if choice.positions:
                     batch = [self._line[at] for at in choice.positions]
@@ -111,7 +111,7 @@ class Batcher:
                     self._running += 1
                     self._alone = batch[0].waiting.exclusive
                     if self._line:
-                        self._changed.notify()  # what is left may be another lane's
+                        self._changed.notify()  # what is left may be another worker's
                     return batch
                 self._changed.wait(choice.look_again and max(choice.look_again - now, 0))
             return []
@@ -121,7 +121,7 @@ class Batcher:
         with self._changed:
             self._running -= 1
             self._alone = False
-            newest = seconds / len(batch) / self._lanes
+            newest = seconds / len(batch) / self._workers
             step = _SMOOTHING if self.seconds_per_photo else 1.0
             self.seconds_per_photo += step * (newest - self.seconds_per_photo)
             self._changed.notify_all()

@@ -46,9 +46,9 @@ class Choice:
 def next_batch(
     line: Sequence[Waiting], limits: Limits, now: float, *, coming: int = 0, idle: int = 1, running: int = 0
 ) -> Choice:
-    """`coming`: photos still on their way here; `idle` of the device's lanes are free, `running` batches are on others.
+    """`coming`: photos still on their way here; `idle` workers are free, `running` batches are with others.
 
-    Free lanes share what waits. With nobody on the way there is nothing to wait for.
+    Free workers share what waits. With nobody on the way there is nothing to wait for.
     """
     if not line:
         return Choice()

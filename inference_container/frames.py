@@ -1,4 +1,4 @@
-"""What the server and its lanes say to each other over a stream socket: frames of some JSON, then bytes.
+"""What the server and its workers say to each other over a stream socket: frames of some JSON, then bytes.
 
 4 bytes, size of the JSON | 4 bytes, size of the rest | JSON | the rest     (sizes little-endian)
 """

@@ -1,4 +1,4 @@
-"""Giant photos, one at a time in a whole instance: across the threads of a process and the lanes forked from it."""
+"""Giant photos, one at a time in a whole instance: across the threads of a process and the workers forked from it."""
 
 from __future__ import annotations
 

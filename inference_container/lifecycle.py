@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from inference_container.lanes import Lanes
 from inference_container.manifest import STARTER, Manifest
+from inference_container.workers import Workers
 from shared.errors import MasklineError
 from shared.events import SegmentRequested
 from shared.logs import Log
@@ -48,12 +48,12 @@ class ColdStart:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    device: Lanes
+    device: Workers
     cold_start: ColdStart
 
 
 def load_in_thread(directory: Path | None, device: str, most: int) -> Future[Loaded]:
-    """Have the bundle (None: the starter) loaded and run once, by at most `most` lanes. A thread, so that the port
+    """Have the bundle (None: the starter) loaded and run once, by at most `most` workers. A thread, so that the port
     answers meanwhile."""
     future: Future[Loaded] = Future()
 
@@ -68,7 +68,7 @@ def load_in_thread(directory: Path | None, device: str, most: int) -> Future[Loa
 
 
 def _load(directory: Path, name: str, most: int) -> Loaded:
-    device = Lanes(directory, name, most)
+    device = Workers(directory, name, most)
     phases = [*device.phases, time.monotonic() - STARTED]
     return Loaded(device, ColdStart(*(round(seconds * 1000, 1) for seconds in phases)))
 

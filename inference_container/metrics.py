@@ -26,7 +26,7 @@ class Metrics:
         self.in_flight = Gauge("maskline_in_flight", "Photos inside this instance", registry=self.registry)
         self.seconds_per_photo = Gauge(
             "maskline_device_seconds_per_photo",
-            "What the device, all its lanes together, needed lately: its inverse bounds images per second",
+            "What the device, all its workers together, needed lately: its inverse bounds images per second",
             registry=self.registry,
         )
         self.cold_start = Gauge(

@@ -1,4 +1,4 @@
-"""From the bytes of a photo to its mask: header → line → lane, one ledger of timings per photo.
+"""From the bytes of a photo to its mask: header → line → worker, one ledger of timings per photo.
 
 Knows no HTTP, no queue, no pixels and no torch. The line is bounded by admission: nobody enters who could not be
 served in time.
@@ -24,9 +24,9 @@ _SPARE = 1.25  # shapes of the grid are not exactly input_size ** 2
 
 
 class Segmenting(Protocol):
-    """What the pipeline needs of `lanes.Lanes`: a `segmenter.Segmenter` in this process will do, too."""
+    """What the pipeline needs of `workers.Workers`: a `segmenter.Segmenter` in this process will do, too."""
 
-    lanes: int
+    workers: int
 
     @property
     def manifest(self) -> Manifest: ...
@@ -51,14 +51,14 @@ class Ledger:
 
 
 class Pipeline:
-    """One model at work. `max_batch`: photos in its lanes at once; they share them, so that memory does not grow with
+    """One model at work. `max_batch`: photos in its workers at once; they share them, so that memory does not grow with
     cores. `batch_wait`: s that an incomplete batch waits for photos that are announced."""
 
     def __init__(self, device: Segmenting, max_batch: int, batch_wait: float) -> None:
         self.manifest = device.manifest
-        photos = math.ceil(max_batch / device.lanes)
+        photos = math.ceil(max_batch / device.workers)
         limits = Limits(photos, int(photos * _SPARE * self.manifest.input_size**2), batch_wait)
-        self.batcher = Batcher(device.run, limits, device.lanes)
+        self.batcher = Batcher(device.run, limits, device.workers)
 
     def coming(self) -> AbstractContextManager[None]:
         """Around what fetches a photo for `segment`: incomplete batches wait for it."""

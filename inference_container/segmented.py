@@ -1,4 +1,4 @@
-"""What is asked about a photo, and what comes of it: plain values, no pixels, on both sides of a lane's socket."""
+"""What is asked about a photo, and what comes of it: plain values, no pixels, on both sides of a worker's socket."""
 
 from __future__ import annotations
 

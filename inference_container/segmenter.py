@@ -1,4 +1,4 @@
-"""A batch from files to masks: decode, forward, encode, one after the other, on the one thread of a lane.
+"""A batch from files to masks: decode, forward, encode, one after the other, on the one thread of a worker.
 
 Photos keep to themselves: one that cannot be decoded, or whose answer is not finite, leaves its neighbours alone.
 Photos whose shapes differ run one shape after the other. A batch that does not fit into memory is halved, and no batch
@@ -34,7 +34,7 @@ Spent = dict[str, float]  # seconds by stage
 
 
 class SegmentingDevice(Protocol):
-    """What a lane needs of `device.Device`."""
+    """What a worker needs of `device.Device`."""
 
     @property
     def manifest(self) -> Manifest: ...
@@ -44,7 +44,7 @@ class SegmentingDevice(Protocol):
 
 class Segmenter:
     """One device at work. `decode`: here, or in a `sandbox`. `fits`: px that are known to fit into a batch, a number
-    that lanes may share."""
+    that workers may share."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Segmenter:
         fits: c_double | None = None,
     ) -> None:
         self.manifest = device.manifest
-        self.lanes = 1
+        self.workers = 1
         self._device = device
         self._decode = decode
         self._fits = fits or c_double(math.inf)

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 from inference_container.admission import Admission
 from inference_container.faults import DeviceBroken
-from inference_container.lanes import DEAD
 from inference_container.lifecycle import ColdStart, InstanceRecord, Loaded
 from inference_container.metrics import Metrics
 from inference_container.pipeline import Pipeline
+from inference_container.workers import DEAD
 from shared.errors import Misconfigured, Retryable
 from shared.logs import Log
 from shared.settings import Settings
@@ -65,7 +65,7 @@ class Service:
             self._pipeline.set_result(pipeline)
 
     async def watch(self, loading: Future[Loaded]) -> None:
-        """A dead lane ends the instance before it meets a photo: that would cost the photo one of its claims."""
+        """A dead worker ends the instance before it meets a photo: that would cost the photo one of its claims."""
         with suppress(Exception):  # `load` tells
             loaded = await asyncio.wrap_future(loading)
             await asyncio.wrap_future(loaded.device.died)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-BATCHES = 6  # in one instance: in the lanes, ready for them, two being fetched, two being claimed or stored
+BATCHES = 6  # in one instance: in the workers, ready for them, two being fetched, two being claimed or stored
 WORK_SHARE = 0.8  # of the lease: a worker stops before anybody may take its photo
 ACK_RATIO = 1.5  # ack deadline over lease, at least: a redelivery finds the lease over
 MARGIN = 3.0  # a stay may take so many times its average: a giant photo ahead, a halved batch, a busy neighbour

@@ -54,9 +54,9 @@ class Settings:
     max_instances: int
     concurrency: int  # requests that one instance takes at once; 0: derived from max_batch
     idle_seconds: float  # an instance without requests for so long is stopped
-    max_batch: int  # photos in the lanes of an instance at once
+    max_batch: int  # photos in the workers of an instance at once
     batch_wait_ms: float
-    decode_processes: int  # 0: photos are decoded in the lanes themselves
+    decode_processes: int  # 0: photos are decoded in the workers themselves
     model: str  # bundle directory, empty: the starter bundle
     quotas: bool
     quota_per_second: float  # photos that one user may announce, on average

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from inference_container import lanes
+from inference_container import workers
 from inference_container.__main__ import main
 
 NOT_FINITE = (1, 2, 3)  # RGB
@@ -17,7 +17,7 @@ FAULTS = Path(os.environ.get("MASKLINE_DATA", ".")) / "faults"
 
 
 if __name__ == "__main__":
-    lanes.COMMAND = (sys.executable, "-m", "tests.integration.faulty_lane")
+    workers.COMMAND = (sys.executable, "-m", "tests.integration.faulty_worker")
     status = main()
     sys.stderr.flush()
     os._exit(status)

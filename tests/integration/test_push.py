@@ -292,7 +292,7 @@ class Idle:
 
     manifest: Manifest = MANIFEST
     kind: str = "cpu"
-    lanes: int = 1
+    workers: int = 1
 
     def run(self, jobs: Sequence[Any]) -> list[Any]:
         raise AssertionError("asked")

@@ -85,7 +85,7 @@ def test_a_full_batch_does_not_wait() -> None:
     assert next_batch(line(*[(224, 224)] * 5), LIMITS, now=0.0, coming=3).positions == (0, 1, 2, 3)
 
 
-def test_free_lanes_share_what_waits() -> None:
+def test_free_workers_share_what_waits() -> None:
     assert next_batch(line(*[(224, 224)] * 4), LIMITS, now=1.0, idle=2).positions == (0, 1)
 
 

@@ -1,4 +1,4 @@
-"""What crosses a lane's socket arrives as it was sent, and an end is an end."""
+"""What crosses a worker's socket arrives as it was sent, and an end is an end."""
 
 from __future__ import annotations
 

@@ -85,8 +85,8 @@ def test_an_answer_that_is_not_finite_harms_only_its_photo() -> None:
     assert [isinstance(one, NotFinite) for one in found] == [False, True, False]
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_none_grows_so_large_again_in_any_lane() -> None:
-    fits = c_double(math.inf)  # of all lanes
+def test_a_batch_that_does_not_fit_is_halved_and_none_grows_so_large_again_in_any_worker() -> None:
+    fits = c_double(math.inf)  # of all workers
     first, second, jobs = Device(), Device(), alike(8)
     first.fits = second.fits = 2
     for device in (first, second):

@@ -1,4 +1,4 @@
-"""`python -m tests.integration.faulty_lane`: a lane as it is, on a device that fails as files tell it to."""
+"""`python -m tests.integration.faulty_worker`: a worker as it is, on a device that fails as files tell it to."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from inference_container import device
-from inference_container.lane import main
+from inference_container.worker import main
 from tests.integration.faulty_container import FAULTS, NOT_FINITE
 
 

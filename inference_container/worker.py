@@ -1,6 +1,6 @@
-"""`python -m inference_container.lane DIRECTORY DEVICE FD…`: the lanes of a device; `lanes` starts them.
+"""`python -m inference_container.worker DIRECTORY DEVICE FD…`: the workers of a device; `workers` starts them.
 
-Every core is a lane: a process with one thread that takes a batch of photos from file to mask, as fast as a loop
+Every core is a worker: a process with one thread that takes a batch of photos from file to mask, as fast as a loop
 without a server would. The first one loads the model and forks the others, which share its pages; what they do not
 share is Python's lock, and the caches of a core that two threads would take turns on. Each serves one of the sockets
 FD… until that is closed. Linux only.
@@ -48,7 +48,7 @@ def main() -> None:
 
 def run(directory: Path, name: str, sockets: Sequence[socket.socket]) -> None:
     """Load and fork, say so on the first socket, and serve one. Raises `Ended`."""
-    fits = c_double.from_buffer(mmap.mmap(-1, sizeof(c_double)))  # shared: what one lane learns, all know
+    fits = c_double.from_buffer(mmap.mmap(-1, sizeof(c_double)))  # shared: what one worker learns, all know
     fits.value = math.inf
     try:
         device, phases, mine = _loaded(directory, name, sockets)
@@ -65,8 +65,8 @@ def run(directory: Path, name: str, sockets: Sequence[socket.socket]) -> None:
 def _loaded(directory: Path, name: str, sockets: Sequence[socket.socket]) -> tuple[Device, list[float], socket.socket]:
     """The device, how many seconds import, weights and warm-up took, and which of the sockets is this process's.
 
-    A CPU's lanes share what was loaded before they were forked. A GPU's are forked first: a process that has spoken to
-    it cannot be.
+    A CPU's workers share what was loaded before they were forked. A GPU's are forked first: a process that has spoken
+    to it cannot be.
     """
     began = time.monotonic()
     from inference_container.device import Device
@@ -89,7 +89,7 @@ def _forked(sockets: Sequence[socket.socket]) -> socket.socket:
     place = next((place for place in range(1, len(sockets)) if os.fork() == 0), 0)
     for other, one in enumerate(sockets):
         if other != place:
-            one.close()  # a copy that stays open here would hide that its lane has died
+            one.close()  # a copy that stays open here would hide that its worker has died
     return sockets[place]
 
 

@@ -1,6 +1,6 @@
-"""The device as the server sees it: processes (`lane`) that take one batch each from files to masks.
+"""The device as the server sees it: processes (`worker`) that take one batch each from files to masks.
 
-The serving process imports no torch, no numpy and no Pillow: its threads only wait. A lane that dies takes its batch
+The serving process imports no torch, no numpy and no Pillow: its threads only wait. A worker that dies takes its batch
 with it and nobody else; like a broken GPU it then ends the instance, because a new one is known to be whole.
 """
 
@@ -24,19 +24,19 @@ from inference_container.manifest import parse
 from inference_container.segmented import Answer, Job
 from shared.errors import Misconfigured
 
-COMMAND = (sys.executable, "-m", "inference_container.lane")
-DEAD = "a lane of the device has died"
+COMMAND = (sys.executable, "-m", "inference_container.worker")
+DEAD = "a worker of the device has died"
 
 
-class Lanes:
-    """A loaded model on its device. `phases`: seconds of import, weights and warm-up. `died`: done once a lane is dead.
+class Workers:
+    """A loaded model on its device. `phases`: seconds of import, weights, warm-up. `died`: done once a worker is dead.
 
     Made once the model is loaded. Raises `Misconfigured`: what `device.Device` raises, or that loading failed.
     """
 
     def __init__(self, directory: Path, name: str, most: int) -> None:
         pairs = [socket.socketpair() for _ in range(min(cores(), most))]
-        self.lanes = len(pairs)
+        self.workers = len(pairs)
         self._sockets = [ours for ours, _ in pairs]
         self._process = _started([*COMMAND, str(directory), name], [theirs for _, theirs in pairs])
         hello = _hello(self._sockets[0])
@@ -51,15 +51,15 @@ class Lanes:
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def run(self, jobs: Sequence[Job]) -> list[Answer]:
-        """`segmenter.Segmenter.run`, in an idle lane; waits for one."""
-        lane = self._idle.get()
+        """`segmenter.Segmenter.run`, in an idle worker; waits for one."""
+        worker = self._idle.get()
         try:
-            send_jobs(lane, jobs)
-            return receive_answers(lane)
+            send_jobs(worker, jobs)
+            return receive_answers(worker)
         except Ended:
             return [DeviceBroken(DEAD)] * len(jobs)
         finally:
-            self._idle.put(lane)
+            self._idle.put(worker)
 
     def _watch(self) -> None:
         poll = select.poll()

@@ -1,4 +1,4 @@
-"""Lanes: what they cost the server to know, and what becomes of it when one of them dies."""
+"""Workers: what they cost the server to know, and what becomes of it when one of them dies."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def ready() -> Iterator[Container]:
         yield container
 
 
-def lanes(of: int) -> list[int]:
-    """The processes of all lanes: the first is the server's child, the others are that one's."""
+def workers(of: int) -> list[int]:
+    """The processes of all workers: the first is the server's child, the others are that one's."""
     listings = Path(f"/proc/{of}/task").glob("*/children")  # by thread: a thread starts it
     found = [int(child) for listing in listings for child in listing.read_text().split()]
-    return found + [one for child in found for one in lanes(child)]
+    return found + [one for child in found for one in workers(child)]
 
 
 def gone(pid: int) -> bool:
@@ -39,35 +39,35 @@ def gone(pid: int) -> bool:
         return True
 
 
-def test_every_core_is_a_lane_up_to_the_size_of_a_batch() -> None:
+def test_every_core_is_a_worker_up_to_the_size_of_a_batch() -> None:
     with started(MASKLINE_MAX_BATCH="1") as container:
         container.wait_ready()
-        assert len(lanes(container.process.pid)) == 1
+        assert len(workers(container.process.pid)) == 1
 
 
 @pytest.mark.parametrize("place", [0, -1])
-def test_a_lane_that_dies_ends_the_instance_and_no_process_stays(container: Container, place: int) -> None:
+def test_a_worker_that_dies_ends_the_instance_and_no_process_stays(container: Container, place: int) -> None:
     """At once: a photo that met it would lose one of its claims."""
-    pids = lanes(container.process.pid)
+    pids = workers(container.process.pid)
     assert len(pids) == cores()
     os.kill(pids[place], signal.SIGKILL)
     _, said = container.process.communicate(timeout=PATIENCE)
     assert container.process.returncode == 1
-    assert "a lane of the device has died; only a new process helps" in said
-    wait_for(lambda: all(map(gone, pids)), "its lanes to end")
+    assert "a worker of the device has died; only a new process helps" in said
+    wait_for(lambda: all(map(gone, pids)), "its workers to end")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_lanes_end_with_their_server(container: Container, number: signal.Signals) -> None:
-    pids = lanes(container.process.pid)
+def test_workers_end_with_their_server(container: Container, number: signal.Signals) -> None:
+    pids = workers(container.process.pid)
     container.process.send_signal(number)
     container.process.wait(PATIENCE)
-    wait_for(lambda: all(map(gone, pids)), "the lanes to end")
+    wait_for(lambda: all(map(gone, pids)), "the workers to end")
 
 
-def test_a_signal_to_the_whole_group_leaves_the_lanes_to_the_server(container: Container) -> None:
+def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_server(container: Container) -> None:
     """As Ctrl-C in a terminal does: what is inside is answered first."""
-    pids = lanes(container.process.pid)
+    pids = workers(container.process.pid)
     for pid in pids:
         os.kill(pid, signal.SIGINT)
         os.kill(pid, signal.SIGTERM)
@@ -75,9 +75,9 @@ def test_a_signal_to_the_whole_group_leaves_the_lanes_to_the_server(container: C
     assert not any(map(gone, pids))
 
 
-def test_a_lane_that_dies_while_it_loads_is_one_clear_line() -> None:
+def test_a_worker_that_dies_while_it_loads_is_one_clear_line() -> None:
     with started() as container:
-        loading = wait_for(lambda: lanes(container.process.pid), "a lane to start")[0]
+        loading = wait_for(lambda: workers(container.process.pid), "a worker to start")[0]
         os.kill(loading, signal.SIGKILL)
         _, said = container.process.communicate(timeout=PATIENCE)
         assert container.process.returncode == 1
