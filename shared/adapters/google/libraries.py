@@ -37,7 +37,10 @@ _LEFT_UNOPENED = (
 
 
 def load(name: str) -> Any:
-    """The module `name`, whole even if another thread is just importing it. Costs next to nothing once it is there."""
+    """The module `name`, whole even if another thread is just importing it. Costs next to nothing once it is there.
+
+    Whoever imports a library's module first does it by this: who did it otherwise, and opened a package on the way,
+    could wait for a thread in here that waits for what is being imported."""
     if name not in sys.modules:
         with quick_imports():
             leave_unopened()

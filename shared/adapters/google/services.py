@@ -108,11 +108,9 @@ def _guarded(call: Callable[[], T]) -> Callable[[], T]:
     """ABORTED is what Cloud Run says of an etag that is not the current one: nothing to try again."""
 
     def guarded() -> T:
-        from google.api_core.exceptions import Aborted
-
         try:
             return call()
-        except Aborted:
+        except load("google.api_core.exceptions").Aborted:
             raise Conflict("the service has changed since it was read") from None
 
     return guarded
