@@ -26,8 +26,9 @@ def answer(runtime: Runtime, prediction: Prediction, photo: ObjectInfo) -> Predi
     """`prediction` SUCCEEDED with the result of an equal photo, or None. Repeating it stores nothing twice."""
     if not runtime.settings.cache or not photo.md5 or prediction.outputs:
         return None  # further outputs are made anew
-    model = registry.serving(runtime.documents, prediction.arm)
-    for found in _equal(runtime, prediction, photo):
+    equal = list(_equal(runtime, prediction, photo))
+    model = registry.serving(runtime.documents, prediction.arm) if equal else None  # most photos are new: one read less
+    for found in equal:
         if model == registry.Serving(found.model.get("name", ""), found.model.get("version", "")):
             try:
                 result = _copied(runtime, prediction, found)

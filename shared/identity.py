@@ -10,12 +10,15 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request, url2pathname, urlopen
 
 from shared.errors import Denied, Misconfigured, Retryable
+from shared.imports import quick_imports
 from shared.settings import Settings
 
 Fetch = Callable[[], tuple[Mapping[str, Any], float]]  # → the key set and for how many seconds it is fresh
@@ -48,8 +51,7 @@ class Identity:
 
     def verify(self, token: str) -> str:
         """The user id that `token` proves. Raises `Denied`, or `Retryable` while no keys can be had."""
-        import jwt
-
+        jwt = _library()
         if not 0 < len(token) <= _MAX_TOKEN or not token.isascii():
             raise Denied(_REFUSED)
         try:
@@ -63,9 +65,7 @@ class Identity:
             raise Denied(_REFUSED) from None
 
     def _claims(self, token: str, key: Any) -> Mapping[str, Any]:
-        import jwt
-
-        claims: Mapping[str, Any] = jwt.decode(
+        claims: Mapping[str, Any] = _library().decode(
             token,
             key,
             algorithms=["RS256"],
@@ -75,6 +75,14 @@ class Identity:
             options={"require": _REQUIRED, "strict_aud": True},
         )
         return claims
+
+
+@lru_cache(maxsize=1)
+def _library() -> ModuleType:
+    with quick_imports():
+        import jwt
+
+    return jwt
 
 
 def _subject(claims: Mapping[str, Any]) -> str:
@@ -129,9 +137,7 @@ class KeySet:
 
 
 def _public_keys(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    import jwt
-
-    found = []
+    jwt, found = _library(), []
     for entry in document["keys"] if isinstance(document.get("keys"), list) else []:
         if entry.get("kty") != "RSA" or entry.get("use", "sig") != "sig" or entry.get("alg", "RS256") != "RS256":
             continue

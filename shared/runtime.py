@@ -72,9 +72,11 @@ def _emulator(settings: Settings) -> Runtime:
     """Google's adapters on the official emulators, the local object server and, if there is one, a stand-in for Cloud
     Run. What of this machine takes part is loaded by who needs it: a deployed bundle holds none of it."""
     from shared.adapters.google.documents import FirestoreDocuments
+    from shared.adapters.google.libraries import leave_unopened
     from shared.adapters.google.objects import CloudStorageObjects
     from shared.adapters.google.topics import PubSubTopics, by_arm_and_lane
 
+    leave_unopened()
     if not (settings.documents_url and settings.broker_url and settings.objects_url):
         raise Misconfigured("no emulators are running: start them with `maskline up --profile emulator`")
     documents = FirestoreDocuments(settings.project, urlsplit(settings.documents_url).netloc)
@@ -111,11 +113,13 @@ def _services(settings: Settings, documents: Documents) -> Services:
 
 def _gcp(settings: Settings) -> Runtime:
     from shared.adapters.google.documents import FirestoreDocuments
+    from shared.adapters.google.libraries import leave_unopened
     from shared.adapters.google.objects import CloudStorageObjects
     from shared.adapters.google.services import CloudRunServices
     from shared.adapters.google.signing import IamSigning
     from shared.adapters.google.topics import PubSubTopics
 
+    leave_unopened()
     return Runtime(
         settings,
         FirestoreDocuments(settings.project),

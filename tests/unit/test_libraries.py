@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from shared.adapters.google.lazily import quick_imports
 from shared.adapters.google.libraries import load
+from shared.imports import quick_imports
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,6 +77,42 @@ def test_googles_own_clients_still_work_afterwards() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False", "Client", "PublisherClient"]
+
+
+def test_whoever_has_an_event_loop_a_certificate_or_a_key_has_them_whole() -> None:
+    probe = (
+        "from shared.adapters.google.libraries import leave_unopened, load\n"
+        "leave_unopened(); load('google.cloud.firestore_v1.services.firestore.transports.grpc'); import sys\n"
+        "left = [m for m in ('asyncio.events', 'cryptography.x509.name', 'google.auth.crypt.es', 'grpc.aio._call',"
+        " 'charset_normalizer.api', 'opentelemetry.trace.span') if m in sys.modules]\n"
+        "import asyncio, grpc.aio, requests\n"
+        "from cryptography import x509\n"
+        "from cryptography.hazmat.primitives.asymmetric import ec\n"
+        "from google.auth import crypt, jwt\n"
+        "from google.cloud.firestore_v1.services.firestore.async_client import FirestoreAsyncClient\n"
+        "async def channel(): return grpc.aio.insecure_channel('127.0.0.1:1')\n"
+        "signer = crypt.EsSigner(ec.generate_private_key(ec.SECP256R1()))\n"
+        "answer = requests.Response(); answer._content = 'é'.encode('latin-1')\n"
+        "print(left, type(asyncio.run(channel())).__name__, x509.Certificate.__name__, FirestoreAsyncClient.__name__,"
+        " jwt.encode(signer, {}).count(b'.'), bool(answer.text))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "Channel", "Certificate", "FirestoreAsyncClient", "2", "True"]
+
+
+def test_a_version_is_told_without_opening(library: str, tmp_path: Path) -> None:
+    (tmp_path / library / "version.py").write_text("__version__ = '7'\n")
+    load(f"{library}.calls.client")
+    assert sys.modules[library].__version__ == "7"
+    assert "Heavy" not in vars(sys.modules[library])
+
+
+def test_threads_that_open_a_package_at_once_all_find_it_open(library: str, tmp_path: Path) -> None:
+    (tmp_path / library / "__init__.py").write_text("import time\ntime.sleep(0.3)\nclass Heavy: ...\n")
+    load(f"{library}.calls.client")
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: sys.modules[library].Heavy, range(4)))
+    assert len(found) == 1
 
 
 def test_garbage_is_collected_again_but_not_among_what_was_imported() -> None:

@@ -48,7 +48,8 @@ def test_connecting_in_production_loads_no_client_and_asks_for_no_credentials() 
     probe = (
         "import sys; from shared.runtime import connect; from shared.settings import Settings\n"
         "connect(Settings.from_env({'MASKLINE_PROFILE': 'gcp'}))\n"
-        "print([m for m in ('grpc', 'google.auth', 'google.api_core', 'requests', 'sqlite3') if m in sys.modules])"
+        "heavy = ('grpc._channel', 'google.auth.credentials', 'google.api_core.exceptions', 'requests', 'sqlite3')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

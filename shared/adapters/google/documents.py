@@ -6,22 +6,25 @@ two documents at once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 from shared.adapters.google import queries, values
-from shared.adapters.google.channels import channel
 from shared.adapters.google.database import REWRITTEN, Database, nanoseconds, set_timestamp, split_version
-from shared.adapters.google.errors import TIMEOUT, retried
+from shared.adapters.google.errors import retried
 from shared.adapters.google.lazily import Lazily
 from shared.adapters.google.libraries import load
-from shared.adapters.google.listen import Listener
+from shared.adapters.google.rpcs import Rpcs
 from shared.errors import Conflict, NotFound
 from shared.ports import Data, Document, Where
 
+if TYPE_CHECKING:
+    from shared.adapters.google.listen import Listener
+
 SERVICE = "Firestore"
 _MESSAGES = "google.cloud.firestore_v1.types"
-_CALLS = "google.cloud.firestore_v1.services.firestore"
+_TRANSPORTS = "google.cloud.firestore_v1.services.firestore.transports"
 
 
 class FirestoreDocuments:
@@ -29,8 +32,7 @@ class FirestoreDocuments:
 
     def __init__(self, project: str, host: str = "", database: str = "(default)") -> None:
         self._database = Database(project, database, host)
-        self._client = Lazily(self._make_client)
-        self._listener = Listener(self._database)
+        self._rpcs = Lazily(self._make_rpcs)
 
     def get(self, path: str) -> Document | None:
         # GetDocument would not tell the read time, which is the clock that leases are compared with.
@@ -38,7 +40,7 @@ class FirestoreDocuments:
         request = messages.BatchGetDocumentsRequest(
             database=self._database.name, documents=[self._database.document(path)]
         )
-        [answer] = self._rows("batch_get_documents", request)
+        [answer] = self._rows("batch_get_documents", request, {"database": request.database})
         return self._database.read(answer.found, answer.read_time) if answer.HasField("found") else None
 
     def create(self, path: str, data: Data) -> Document:
@@ -81,7 +83,7 @@ class FirestoreDocuments:
         if after is not None:
             last = self._database.document(f"{collection}/{after[-1]}")
             request.structured_query.start_at.values.add().reference_value = last
-        rows = self._rows("run_query", query.wrap(request))
+        rows = self._rows("run_query", query.wrap(request), {"parent": parent})
         return [self._database.read(row.document, row.read_time) for row in rows if row.HasField("document")]
 
     def watch(self, path: str) -> AsyncIterator[Document | None]:
@@ -89,7 +91,13 @@ class FirestoreDocuments:
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
-        self._client.drop(lambda client: client.transport.close())
+        self._rpcs.drop(Rpcs.close)
+
+    @cached_property
+    def _listener(self) -> Listener:
+        from shared.adapters.google.listen import Listener  # and asyncio, which nobody else needs
+
+        return Listener(self._database)
 
     def _new_write(self, path: str, data: Data) -> Any:
         write = load(f"{_MESSAGES}.write").Write.pb()()
@@ -103,7 +111,7 @@ class FirestoreDocuments:
         request = commits.wrap(commits.pb()(database=self._database.name, writes=[write]))
 
         def commit() -> Any:
-            return self._client().commit(request, retry=None, timeout=TIMEOUT, metadata=self._database.metadata)
+            return self._rpcs()("commit", request, {"database": request.database}, self._database.metadata)
 
         try:
             return messages.CommitResponse.pb(retried(SERVICE, commit))
@@ -114,19 +122,15 @@ class FirestoreDocuments:
         write.update.update_time.CopyFrom(answer.write_results[0].update_time)
         return self._database.read(write.update, answer.commit_time)
 
-    def _rows(self, method: str, request: Any) -> list[Any]:
+    def _rows(self, rpc: str, request: Any, about: Mapping[str, str]) -> list[Any]:
         """All answers of a streaming RPC, as protobuf messages."""
 
         def stream() -> list[Any]:
-            call = getattr(self._client(), method)
-            answers = list(call(request, retry=None, timeout=TIMEOUT, metadata=self._database.metadata))
+            answers = list(self._rpcs()(rpc, request, about, self._database.metadata))
             return [type(answer).pb(answer) for answer in answers]
 
         return retried(SERVICE, stream)
 
-    def _make_client(self) -> Any:
-        client = load(f"{_CALLS}.client").FirestoreClient
-        if not self._database.host:
-            return client()
-        transport = load(f"{_CALLS}.transports.grpc").FirestoreGrpcTransport
-        return client(transport=transport(channel=channel(self._database.host)))
+    def _make_rpcs(self) -> Rpcs:
+        load(f"{_MESSAGES}.write")  # first: the transport would load those of every RPC
+        return Rpcs(_TRANSPORTS, "Firestore", self._database.host)

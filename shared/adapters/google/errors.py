@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from shared.adapters.google.libraries import load
 from shared.errors import (
     AlreadyExists,
     Conflict,
@@ -63,9 +64,7 @@ def translated(service: str, error: Exception) -> MasklineError | None:
     """None: not a fault of the service or the way there, so a bug of ours."""
     if isinstance(error, MasklineError):
         return error
-    from google.api_core import exceptions as google
-    from google.auth import exceptions as auth
-
+    google, auth = load("google.api_core.exceptions"), load("google.auth.exceptions")
     if isinstance(error, auth.DefaultCredentialsError):
         return Misconfigured("no Google credentials were found: run `gcloud auth application-default login`")
     if isinstance(error, auth.GoogleAuthError):
@@ -78,8 +77,7 @@ def translated(service: str, error: Exception) -> MasklineError | None:
 
 
 def _answered(service: str, error: Exception) -> MasklineError:
-    from google.api_core import exceptions as google
-
+    google = load("google.api_core.exceptions")
     kinds: tuple[tuple[tuple[type[Exception], ...], type[MasklineError], str], ...] = (
         ((google.NotFound,), NotFound, f"{service} has no such thing"),
         ((google.AlreadyExists,), AlreadyExists, "it exists already"),

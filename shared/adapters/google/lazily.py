@@ -3,12 +3,12 @@ forks, and a gRPC channel does not survive that."""
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from shared.imports import quick_imports
 
 T = TypeVar("T")
 
@@ -37,21 +37,3 @@ class Lazily(Generic[T]):
             made, self._made = self._made, None
         if made is not None and made[0] == os.getpid():
             close(made[1])
-
-
-_importing = threading.RLock()
-
-
-@contextmanager
-def quick_imports() -> Iterator[None]:
-    """No garbage collection while client libraries load: they make hundreds of thousands of objects, all of which
-    stay. Frozen, they are not looked through afterwards either. `benchmarks/functions.py` measures it."""
-    with _importing:
-        enabled = gc.isenabled()
-        gc.disable()
-        try:
-            yield
-        finally:
-            if enabled:
-                gc.freeze()
-                gc.enable()

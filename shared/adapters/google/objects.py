@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.adapters.google.errors import TIMEOUT, retried
 from shared.adapters.google.lazily import Lazily
+from shared.adapters.google.libraries import load
 from shared.errors import AlreadyExists, Conflict, Malformed, NotFound
 from shared.paths import check_name
 from shared.ports import Method, ObjectInfo, SignedRequest
@@ -111,13 +112,11 @@ class CloudStorageObjects:
 
     def _download(self, bucket: str, name: str, generation: int | None, span: tuple[int, int] | None) -> bytes:
         """The bytes as they are stored: an object that somebody uploaded gzipped is not unpacked on the way."""
-        from google.api_core.exceptions import RequestRangeNotSatisfiable
-
         start, end = (span[0], span[1] - 1) if span else (None, None)  # theirs includes the last byte
         blob = self._blob(bucket, name, generation)
         try:
             data: bytes = blob.download_as_bytes(start=start, end=end, raw_download=True, checksum="crc32c", **_ONE)
-        except RequestRangeNotSatisfiable:
+        except load("google.api_core.exceptions").RequestRangeNotSatisfiable:
             raise _BeyondTheEnd("the object ends before the span") from None
         return data
 

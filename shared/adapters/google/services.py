@@ -9,22 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from shared.adapters.google.channels import channel
-from shared.adapters.google.errors import TIMEOUT, retried
+from shared.adapters.google.errors import retried
 from shared.adapters.google.lazily import Lazily
 from shared.adapters.google.libraries import load
+from shared.adapters.google.rpcs import Rpcs
 from shared.errors import Conflict, Malformed, Retryable
 from shared.ports import Share, Traffic
 from shared.shares import check_shares
 
 SERVICE = "Cloud Run"
 _MESSAGES = "google.cloud.run_v2.types"
-_CALLS = "google.cloud.run_v2.services"
+_CALLS = "google.cloud.run_v2.services"  # and a package of transports for each kind of resource
 T = TypeVar("T")
 
 _LATEST, _REVISION = 1, 2  # TrafficTargetAllocationType
 _ATTEMPTS = 5  # of a change that does not depend on what was there
-_ONE = {"retry": None, "timeout": TIMEOUT}
 
 
 class CloudRunServices:
@@ -32,9 +31,9 @@ class CloudRunServices:
 
     def __init__(self, project: str, region: str, host: str = "") -> None:
         self._parent = f"projects/{project}/locations/{region}"
-        self._host = host
-        self._services = Lazily(self._make_services)
-        self._jobs = Lazily(self._make_jobs)
+        self._about = {"location": region}
+        self._services = Lazily(lambda: _rpcs("services", f"{_MESSAGES}.service", host))
+        self._jobs = Lazily(lambda: _rpcs("jobs", f"{_MESSAGES}.job", host))
 
     def start_job(
         self, job: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, tasks: int = 0
@@ -46,8 +45,8 @@ class CloudRunServices:
         containers = [container] if arguments or environment else []
         overrides = run.Overrides(container_overrides=containers, task_count=tasks)
         request = run(name=f"{self._parent}/jobs/{job}", overrides=overrides)
-        operation = retried(SERVICE, lambda: self._jobs().run_job(request, **_ONE), attempts=1)
-        return _last(operation.metadata.name)
+        operation = retried(SERVICE, lambda: self._jobs()("run_job", request, self._about), attempts=1)
+        return _last(load(f"{_MESSAGES}.execution").Execution.deserialize(operation.metadata.value).name)
 
     def traffic(self, service: str) -> Traffic:
         found = self._get(service)
@@ -89,39 +88,29 @@ class CloudRunServices:
     def close(self) -> None:
         """Close the connections; the next call opens others."""
         for client in (self._services, self._jobs):
-            client.drop(lambda made: made.transport.close())
+            client.drop(Rpcs.close)
 
     def _get(self, service: str) -> Any:
-        name = f"{self._parent}/services/{service}"
-        return retried(SERVICE, lambda: self._services().get_service(name=name, **_ONE))
+        request = load(f"{_MESSAGES}.service").GetServiceRequest(name=f"{self._parent}/services/{service}")
+        return retried(SERVICE, lambda: self._services()("get_service", request, self._about))
 
     def _update(self, service: Any, path: str) -> None:
         request = load(f"{_MESSAGES}.service").UpdateServiceRequest(service=service, update_mask={"paths": [path]})
-        retried(SERVICE, _guarded(lambda: self._services().update_service(request, **_ONE)))
+        retried(SERVICE, _guarded(lambda: self._services()("update_service", request, self._about)))
 
-    def _make_services(self) -> Any:
-        return self._make("services", "Services")
 
-    def _make_jobs(self) -> Any:
-        return self._make("jobs", "Jobs")
-
-    def _make(self, module: str, name: str) -> Any:
-        client = getattr(load(f"{_CALLS}.{module}.client"), f"{name}Client")
-        if not self._host:
-            return client()
-        transport = getattr(load(f"{_CALLS}.{module}.transports.grpc"), f"{name}GrpcTransport")
-        return client(transport=transport(channel=channel(self._host)))
+def _rpcs(resource: str, messages: str, host: str) -> Rpcs:
+    load(messages)  # first: the transport would load those of every resource
+    return Rpcs(f"{_CALLS}.{resource}.transports", resource.capitalize(), host)
 
 
 def _guarded(call: Callable[[], T]) -> Callable[[], T]:
     """ABORTED is what Cloud Run says of an etag that is not the current one: nothing to try again."""
 
     def guarded() -> T:
-        from google.api_core.exceptions import Aborted
-
         try:
             return call()
-        except Aborted:
+        except load("google.api_core.exceptions").Aborted:
             raise Conflict("the service has changed since it was read") from None
 
     return guarded
