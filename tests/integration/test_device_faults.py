@@ -39,7 +39,8 @@ def running(folder: Path, *arguments: str, module: str, **settings: str) -> Iter
 
 @pytest.fixture(name="faulty", scope="module")
 def over_faulty_devices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Stack]]:
-    with running(tmp_path_factory.mktemp("data"), module="tests.integration.faulty_scaler", **CALM) as both:
+    folder = tmp_path_factory.mktemp("data")  # one instance: what it learns, no other knows
+    with running(folder, module="tests.integration.faulty_scaler", MASKLINE_MAX_INSTANCES="1", **CALM) as both:
         yield both
 
 
