@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from inference_container import bundle, evaluation
 from inference_container.architectures import int8
@@ -14,6 +16,15 @@ BAR = {"pets": 0.85, "pets/oxford-naveen": 0.88, "people": 0.92}  # foreground I
 SPECIES = 0.9  # of the pet photos: cat and dog told apart
 MEGABYTES = 8
 NEAR = 0.003  # of mean IoU, between 8 bits and floats
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As the evaluation; two that wait for each other on a busy machine take many times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.data
