@@ -15,7 +15,7 @@ from inference_container.architectures.compact import CompactNet
 
 _BUILDERS: dict[str, Callable[[int], nn.Module]] = {
     "compact-v1": CompactNet,
-    # Four to five times the arithmetic: what teaches the other one during training.
+    # Five times the arithmetic: what teaches the other one during training.
     "compact-wide-v1": partial(CompactNet, widths=(32, 64, 128, 256, 384), depths=(0, 2, 3, 4, 3)),
 }
 

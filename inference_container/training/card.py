@@ -10,9 +10,9 @@ from inference_container.manifest import Manifest
 _HEAD = "| photos | n | foreground IoU | mean IoU | per class | cat and dog told apart |\n|---|---|---|---|---|---|"
 _LIMITS = """\
 Trained from scratch on about 2,000 photos: street fashion for people, two cat breeds and feral cats, few dogs. Expect
-less from other poses, crowds, small animals, night and drawings. A pet photo's people are not labelled in the data
-and the other way round, so photos that show both are the least tested. Not for decisions about people: it finds
-pixels of a person, not who it is."""
+less from other poses, crowds, small animals, night and drawings; a face that fills the photo may be called a dog. A pet
+photo's people are not labelled in the data and the other way round, so photos that show both are the least tested. Not
+for decisions about people: it finds pixels of a person, not who it is."""
 
 
 def card(manifest: Manifest) -> str:

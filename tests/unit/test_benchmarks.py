@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import broker_beside
+from benchmarks import broker_beside, roofline
 from benchmarks.broker_beside import Burst, Endpoint, Round, Steady, compared, first_arrivals, number_of, request
 from benchmarks.load import Answer, Outcome, percentile
 from benchmarks.masks import Masks
@@ -61,6 +61,13 @@ def pushed(number: int) -> bytes:
     message = json.loads(request([number]))["messages"][0]
     push = envelope.Push(base64.b64decode(message["data"]), message["attributes"], "1", "projects/p/subscriptions/s")
     return envelope.encode(push, "2026-01-01T00:00:00.000Z")
+
+
+def test_the_roofline_counts_the_network_whatever_this_cpu_computes_in() -> None:
+    work = roofline.counted()
+    assert 1e8 < work.macs < 1e10
+    assert 2 * 2.9e6 < work.weight_bytes < 2 * 3.1e6
+    assert work.activation_bytes > work.weight_bytes / 2
 
 
 def test_a_message_has_200_bytes_and_is_known_again_by_its_number() -> None:

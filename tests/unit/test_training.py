@@ -16,7 +16,7 @@ from inference_container import bundle, evaluation
 from inference_container.readout import raised
 from inference_container.training import __main__ as command
 from inference_container.training import dataset, loop
-from inference_container.training.augment import paste, view, window
+from inference_container.training.augment import inside, paste, view, window
 from inference_container.training.dataset import ANYTHING, BACKGROUND, CAT, PERSON, Photo
 from inference_container.training.draws import Draws, Plan
 from inference_container.training.loss import agreement_loss, log_weights, partial_label_loss
@@ -147,6 +147,30 @@ def test_windows_lie_inside_the_photo() -> None:
             left, top, right, bottom = window(photo, (96, 64), rng)
             assert 0 <= left < right <= size[0] + 1e-6
             assert 0 <= top < bottom <= size[1] + 1e-6
+
+
+def test_what_rounding_put_outside_of_a_photo_is_cut_off() -> None:
+    assert inside((-7e-15, 1.0, 90.00000001, 32.0), (90, 33)) == (0.0, 1.0, 90.0, 32.0)
+    assert inside((2.0, -7e-15, 80.0, 33.00000001), (90, 33)) == (2.0, 0.0, 80.0, 33.0)
+
+
+def test_views_of_a_face_as_high_as_its_photo_can_be_drawn() -> None:  # some windows begin at -3e-14
+    size = (301, 211)
+    portrait = Photo(Image.new("RGB", size), Image.new("L", size, PERSON), 1.0, (0, 0, 300, 211))
+    rng = np.random.default_rng(5)
+    for _ in range(1000):
+        image, bits = view(lambda: portrait, (16, 16), rng)
+        assert image.shape[:2] == bits.shape == (16, 16)
+
+
+def test_turned_views_hold_nothing_but_the_photo() -> None:
+    white = Photo(Image.new("RGB", (40, 60), "white"), Image.new("L", (40, 60), PERSON), 1.0)
+    rng = np.random.default_rng(6)
+    for shape in ((48, 32), (16, 64)):
+        for _ in range(100):
+            image, bits = view(lambda: white, shape, rng)
+            assert (bits == PERSON).all()
+            assert image.min() > 90  # darker than any look makes white: a corner that the turn left empty
 
 
 def test_a_pasted_object_brings_its_label_and_its_unsure_border() -> None:
