@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from benchmarks.forms import RAW, V2_BINARY
+from benchmarks.forms import RAW, V2_BASE64, V2_BINARY
 from benchmarks.load import Target, burst
 from benchmarks.offspring import Offspring, offspring
 from benchmarks.peer_app import MODEL, READY
@@ -40,6 +40,8 @@ ALLOCATOR = {
 PROTOCOLS = {
     "": ("/v1/segment", RAW),
     "pytriton": (f"/v2/models/{MODEL}/infer", V2_BINARY),
+    "mlserver": (f"/v2/models/{MODEL}/infer", V2_BASE64),
+    "torchserve": (f"/predictions/{MODEL}", RAW),
 }
 
 
@@ -85,7 +87,7 @@ PEERS = (
     _peer("as documented", "litserve", "documented", CORES, *ONE_THREAD, "--batch", "8"),
     *(
         row
-        for package in ("pytriton", "ray")
+        for package in ("pytriton", "ray", "mlserver", "torchserve")
         for row in (
             _peer("tuned", package, "tuned", CORES, *TUNED, "--batch", "4"),
             _peer("as documented", package, "documented", CORES, *ONE_THREAD, "--batch", "8"),

@@ -20,6 +20,8 @@ EXTRAS = {
     "pytriton": ("nvidia-pytriton",),
     "bentoml": ("bentoml",),
     "ray": ("ray[serve]",),
+    "mlserver": ("mlserver",),
+    "torchserve": ("torchserve", "torch-model-archiver", "pyyaml", "setuptools"),  # it does not ask for the last two
 }
 PATIENCE = 1800  # s for one installation: torch is large
 MADE = "made.txt"

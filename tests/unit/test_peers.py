@@ -176,7 +176,7 @@ def test_every_peer_is_pinned() -> None:
     assert {server.package for server in peer_servers.PEERS} == set(peer_venvs.EXTRAS)
 
 
-@pytest.mark.parametrize("package", ["pytriton", "bentoml", "ray"])
+@pytest.mark.parametrize("package", ["pytriton", "bentoml", "ray", "mlserver", "torchserve"])
 def test_a_peer_that_clashes_with_us_has_a_list_of_its_own(package: str) -> None:
     (own,) = peer_venvs.pins(package)
     assert own not in peer_venvs.pins("fastapi")
