@@ -3,11 +3,11 @@
     python -m benchmarks.peers --rounds 5
     python -m benchmarks.peers --rounds 1 --seconds 2 --only litserve     # does it run?
 
-The peers' venvs are made in `--venvs` when they are missing (`peer_venvs`), with the versions in
-`peer_constraints.txt`. Three ways to run a peer: tuned by us (the network as our container loads it, a process of one
-torch thread per core, allocator thresholds, few photos at once, our decode and encode), as documented with the network
-as trained and our decode and encode, and the same with the naive path. What limits all of them is the model on the same
-cores; what differs is copies between processes, fairness, and the path around the model.
+The peers' venvs are made in `--venvs` when they are missing (`peer_venvs`), with the versions in `peer_constraints.txt`
+or in the peer's own list in `peer_pins`. Three ways to run a peer: tuned by us (the network as our container loads it,
+a process of one torch thread per core, allocator thresholds, few photos at once, our decode and encode), as documented
+with the network as trained and our decode and encode, and the same with the naive path. What limits all of them is the
+model on the same cores; what differs is copies between processes, fairness, and the path around the model.
 
 Each round measures the offline ceiling, then every server in turn, beginning with another one each time: 32
 closed-loop clients, open loop at 70 % of what they got, 31 photos beside a damaged one. Everything has a deadline: a

@@ -6,7 +6,9 @@ import base64
 import json
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +17,11 @@ import pytest
 from benchmarks import peer_servers, peer_venvs
 from benchmarks.forms import RAW, V2_BASE64, V2_BINARY, Form
 from benchmarks.load import Target, burst, closed
+from benchmarks.offspring import offspring
 from benchmarks.peer_app import READY
 from benchmarks.peer_ratios import CEILING, Row, ratios, summary
 from benchmarks.peer_servers import OURS, Failed, Server, chosen, serving, tail
-from benchmarks.processes import free_port
+from benchmarks.processes import children, free_port
 
 FAST = Server("fast", "tuned", "fastapi")
 SLOW = Server("slow", "tuned", "litserve")
@@ -124,6 +127,14 @@ def test_a_peer_that_leaves_a_daemon_behind_is_ended_with_it(tmp_path: Path) -> 
     with pytest.raises(Failed, match="ended with status 1"), serving(FAST, stub(script, log), log, b""):
         pass
     assert not alive(int((tmp_path / "daemon").read_text()))
+
+
+def test_a_child_of_any_thread_is_a_child() -> None:
+    with ThreadPoolExecutor(1) as pool, offspring() as started:
+        child = pool.submit(subprocess.Popen, ["sleep", "70"]).result()
+        assert started.pids() == [child.pid]
+    child.wait(5)
+    assert children(child.pid) == []
 
 
 @pytest.mark.parametrize("form", [RAW, V2_BINARY, V2_BASE64])
