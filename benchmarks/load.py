@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 
 import uvloop
 
+from benchmarks.forms import RAW, Form
+
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
 _CLOSES = re.compile(rb"\r\nconnection: *close", re.I)
 LEAST = 4  # answers per client in a closed loop's window, however slow the machine is
@@ -33,6 +35,7 @@ class Target:
     port: int
     path: str = "/v1/segment"
     patience: float = 600
+    form: Form = RAW
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +111,23 @@ class Sender:
     async def send(self, connection: Connection, photo: int, since: float) -> Connection:
         """One request. Returns the connection for the next one: a new one when this one is of no more use."""
         try:
-            status, body, alive = await connection.ask(self.requests[photo])
+            head, body, alive = await connection.ask(self.requests[photo])
         except (OSError, asyncio.IncompleteReadError) as error:
             self.outcome.errors[type(error).__name__] += 1
             self.close(connection)
             return await self.connect()
-        self._keep(photo, status, body, since)
+        self._keep(photo, head, body, since)
         if alive:
             return connection
         self.close(connection)
         return await self.connect()
 
-    def _keep(self, photo: int, status: int, body: bytes, since: float) -> None:
-        end = time.monotonic()
-        digest = b""
+    def _keep(self, photo: int, head: bytes, body: bytes, since: float) -> None:
+        end, status, digest = time.monotonic(), int(head[9:12]), b""
         if status == 200:
-            digest = hashlib.blake2b(body, digest_size=8).digest()
-            self.outcome.bodies.setdefault((photo, digest), body)
+            mask = self.target.form.unpack(head, body)
+            digest = hashlib.blake2b(mask, digest_size=8).digest()
+            self.outcome.bodies.setdefault((photo, digest), mask)
         self.outcome.answers.append(Answer(photo, status, since, end, digest))
 
 
@@ -134,13 +137,13 @@ class Connection:
     def __init__(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
         self._reader, self._writer = streams
 
-    async def ask(self, request: bytes) -> tuple[int, bytes, bool]:
-        """Status, body, and whether the connection lives on."""
+    async def ask(self, request: bytes) -> tuple[bytes, bytes, bool]:
+        """Head, body, and whether the connection lives on."""
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = _LENGTH.search(head)
         body = await self._reader.readexactly(int(length[1])) if length else b""
-        return int(head[9:12]), body, _CLOSES.search(head) is None
+        return head, body, _CLOSES.search(head) is None
 
     def close(self) -> None:
         """At once, with what was not sent yet."""
@@ -148,9 +151,9 @@ class Connection:
 
 
 def _request(target: Target, body: bytes) -> bytes:
-    kind = "Content-Type: application/octet-stream"
-    head = f"POST {target.path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    kind, packed = target.form.pack(body)
+    lines = [f"POST {target.path} HTTP/1.1", "Host: 127.0.0.1", *kind, f"Content-Length: {len(packed)}", "", ""]
+    return "\r\n".join(lines).encode() + packed
 
 
 def closed(target: Target, photos: Sequence[bytes], clients: int, warm: float, seconds: float) -> Outcome:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 READY = "a worker is ready"  # printed by each; until all are, connections would go to the first
+MODEL = "maskline"  # its name in servers that want one
 _OPTIONS = "PEER_OPTIONS"  # JSON, for the workers that a server starts itself
 
 
@@ -59,8 +60,12 @@ class Segmenter:
         self.naive = given.path == "naive"
 
     def __call__(self, data: bytes) -> bytes:
-        before = self.before(data)
-        return self.after(before, self.forward([before])[0])
+        return self.whole([data])[0]
+
+    def whole(self, photos: Sequence[bytes]) -> list[bytes]:
+        """A batch that a server hands over as it came; a damaged photo fails it."""
+        before = [self.before(photo) for photo in photos]
+        return [self.after(*pair) for pair in zip(before, self.forward(before), strict=True)]
 
     def before(self, data: bytes) -> Any:
         if self.naive:

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+from benchmarks.forms import RAW, V2_BASE64, V2_BINARY
 from benchmarks.load import Target, burst
-from benchmarks.peer_app import READY
+from benchmarks.offspring import Offspring, offspring
+from benchmarks.peer_app import MODEL, READY
 from benchmarks.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +34,14 @@ ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
+}
+
+
+PROTOCOLS = {
+    "": ("/v1/segment", RAW),
+    "pytriton": (f"/v2/models/{MODEL}/infer", V2_BINARY),
+    "mlserver": (f"/v2/models/{MODEL}/infer", V2_BASE64),
+    "torchserve": (f"/predictions/{MODEL}", RAW),
 }
 
 
@@ -57,7 +67,8 @@ class Server:
         return [str(python), "-m", module, "--port", str(port), "--workers", str(self.workers), *self.arguments]
 
     def target(self, port: int) -> Target:
-        return Target(port, "/predict" if self.package else "/v1/segment", PATIENCE)
+        path, form = PROTOCOLS.get(self.package, ("/predict", RAW))
+        return Target(port, path, PATIENCE, form)
 
 
 def _peer(name: str, package: str, kind: str, workers: int, *arguments: str) -> Server:
@@ -74,21 +85,31 @@ PEERS = (
     _peer("as documented", "fastapi", "documented", 1),
     _peer("as documented, workers", "fastapi", "documented", CORES, *ONE_THREAD),
     _peer("as documented", "litserve", "documented", CORES, *ONE_THREAD, "--batch", "8"),
+    *(
+        row
+        for package in ("pytriton", "ray", "mlserver", "torchserve")
+        for row in (
+            _peer("tuned", package, "tuned", CORES, *TUNED, "--batch", "4"),
+            _peer("as documented", package, "documented", CORES, *ONE_THREAD, "--batch", "8"),
+        )
+    ),
+    _peer("tuned", "bentoml", "tuned", CORES, *TUNED, "--at-once", "2"),
+    _peer("as documented", "bentoml", "documented", CORES, *ONE_THREAD, "--batch", "8"),
     _peer("naive", "fastapi", "naive", CORES, *ONE_THREAD, "--path", "naive"),
 )
 
 
 @contextmanager
-def serving(server: Server, python: Path, log: Path, photo: bytes) -> Iterator[tuple[Target, int]]:
-    """The server from its first mask on: where it listens and its process. Ended with all that it started."""
+def serving(server: Server, python: Path, log: Path, photo: bytes) -> Iterator[tuple[Target, Offspring]]:
+    """The server from its first mask on: where it listens and its processes, of which none survives."""
     target = server.target(free_port())
-    with log.open("w") as file:
+    with offspring() as started, log.open("w") as file:
         process = _started(server.command(python, target.port), server.environ, file)
-    try:
-        wait_until_ready(server, target, photo, process, log)
-        yield target, process.pid
-    finally:
-        _end(process)
+        try:
+            wait_until_ready(server, target, photo, process, log)
+            yield target, started
+        finally:
+            _end(process)
 
 
 def _started(command: Sequence[str], environ: Mapping[str, str], log: IO[str]) -> subprocess.Popen[bytes]:
@@ -124,17 +145,13 @@ def asked_once(target: Target, photo: bytes) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Its group is our own: workers that outlive their server are killed."""
-    _signal(process.pid, signal.SIGTERM)
+    """Its group is asked, as a shell would; what outlives that is killed with the rest of its offspring."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOPPING)
-    _signal(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait(STOPPING)
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, number)
 
 
 def tail(log: Path) -> str:

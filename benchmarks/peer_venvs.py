@@ -13,7 +13,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PINS = (ROOT / "constraints.txt", Path(__file__).with_name("peer_constraints.txt"))
-EXTRAS = {"fastapi": ("fastapi", "uvicorn[standard]"), "litserve": ("litserve",)}
+OWN_PINS = Path(__file__).with_name("peer_pins")  # complete lists, of peers that cannot live with this project's
+EXTRAS = {
+    "fastapi": ("fastapi", "uvicorn[standard]"),
+    "litserve": ("litserve",),
+    "pytriton": ("nvidia-pytriton",),
+    "bentoml": ("bentoml",),
+    "ray": ("ray[serve]",),
+    "mlserver": ("mlserver",),
+    "torchserve": ("torchserve", "torch-model-archiver", "pyyaml", "setuptools"),  # it does not ask for the last two
+}
 PATIENCE = 1800  # s for one installation: torch is large
 MADE = "made.txt"
 
@@ -34,9 +43,14 @@ def python(folder: Path, package: str) -> Path:
     return venv / "bin/python"
 
 
+def pins(package: str) -> tuple[Path, ...]:
+    own = OWN_PINS / f"{package}.txt"
+    return (own,) if own.exists() else PINS
+
+
 def asked(package: str) -> str:
     """What decides the contents of a venv."""
-    return "\n".join([*requirements(package), *(path.read_text("utf-8") for path in PINS)])
+    return "\n".join([*requirements(package), *(path.read_text("utf-8") for path in pins(package))])
 
 
 def requirements(package: str) -> list[str]:
@@ -52,16 +66,17 @@ def _of_model(requirement: str) -> bool:
 
 def version(package: str) -> str:
     """As pinned."""
-    pins = PINS[1].read_text("utf-8").splitlines()
-    return next(line.removeprefix(f"{package}==") for line in pins if line.startswith(f"{package}=="))
+    start = EXTRAS[package][0].split("[")[0] + "=="
+    lines = pins(package)[-1].read_text("utf-8").splitlines()
+    return next(line.removeprefix(start) for line in lines if line.startswith(start))
 
 
 def _made(venv: Path, package: str) -> None:
     venv.parent.mkdir(parents=True, exist_ok=True)
     pip = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    pins = [word for path in PINS for word in ("-c", str(path))]
+    limits = [word for path in pins(package) for word in ("-c", str(path))]
     _run([sys.executable, "-m", "venv", "--clear", str(venv)])
-    _run([*pip, *pins, *requirements(package)])
+    _run([*pip, *limits, *requirements(package)])
 
 
 def _run(command: list[str]) -> None:

@@ -3,11 +3,11 @@
     python -m benchmarks.peers --rounds 5
     python -m benchmarks.peers --rounds 1 --seconds 2 --only litserve     # does it run?
 
-The peers' venvs are made in `--venvs` when they are missing (`peer_venvs`), with the versions in
-`peer_constraints.txt`. Three ways to run a peer: tuned by us (the network as our container loads it, a process of one
-torch thread per core, allocator thresholds, few photos at once, our decode and encode), as documented with the network
-as trained and our decode and encode, and the same with the naive path. What limits all of them is the model on the same
-cores; what differs is copies between processes, fairness, and the path around the model.
+The peers' venvs are made in `--venvs` when they are missing (`peer_venvs`), with the versions in `peer_constraints.txt`
+or in the peer's own list in `peer_pins`. Three ways to run a peer: tuned by us (the network as our container loads it,
+a process of one torch thread per core, allocator thresholds, few photos at once, our decode and encode), as documented
+with the network as trained and our decode and encode, and the same with the naive path. What limits all of them is the
+model on the same cores; what differs is copies between processes, fairness, and the path around the model.
 
 Each round measures the offline ceiling, then every server in turn, beginning with another one each time: 32
 closed-loop clients, open loop at 70 % of what they got, 31 photos beside a damaged one. Everything has a deadline: a
@@ -33,12 +33,13 @@ from benchmarks.container import CLIENTS, EACH
 from benchmarks.load import Outcome, Target, burst, closed, opened, percentile
 from benchmarks.masks import LEAST, Masks, agreement, pixels
 from benchmarks.memory import pss
+from benchmarks.offspring import Offspring
 from benchmarks.peer_app import plain_masks
 from benchmarks.peer_ratios import CEILING, LATE, RATE, Figures, Row, summary
 from benchmarks.peer_servers import CORES, PATIENCE, ROOT, Failed, Server, chosen, serving, tail
 from benchmarks.peer_venvs import EXTRAS, NotMade, python, version
 from benchmarks.photos import photos
-from benchmarks.processes import Busy, cpu_seconds, family
+from benchmarks.processes import Busy, cpu_seconds
 from benchmarks.report import finish, spread
 
 NAIVE_LEAST = 0.9  # of the pixels: it decodes, resizes and enlarges in another way
@@ -138,8 +139,8 @@ def attempt(bench: Bench, server: Server) -> Row:
     """What was measured, or nothing after a failure."""
     began, log = time.monotonic(), bench.logs / f"{server.name}.log"
     try:
-        with serving(server, bench.pythons[server.package], log, bench.files[0]) as (target, pid):
-            figures = measured(bench, target, pid, bench.masks(server.kind))
+        with serving(server, bench.pythons[server.package], log, bench.files[0]) as (target, started):
+            figures = measured(bench, target, started, bench.masks(server.kind))
     except (Failed, OSError) as error:
         bench.failed(server.name, str(error) or type(error).__name__, tail(log))
         return {}
@@ -154,11 +155,11 @@ def _say(name: str, figures: Figures, seconds: float) -> None:
     print(f"  {name}: {speed}, {rest}, {wrong}; took {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
-def measured(bench: Bench, target: Target, pid: int, masks: Masks) -> Figures:
+def measured(bench: Bench, target: Target, started: Offspring, masks: Masks) -> Figures:
     burst(target, bench.files[:CLIENTS])  # the first photos pay for threads and buffers
-    busy, before = Busy(), cpu_of(pid)
+    busy, before = Busy(), started.total(cpu_seconds)
     full = closed(target, bench.files, CLIENTS, 1, bench.seconds)
-    spent, cores, memory = cpu_of(pid) - before, busy.cores(), memory_of(pid)
+    spent, cores, memory = started.total(cpu_seconds) - before, busy.cores(), started.total(pss)
     if not full.images_per_s:
         raise Failed(f"no mask under load: {dict(full.statuses())} {dict(full.errors)}")
     steady = opened(target, bench.files, 0.7 * full.images_per_s, 1, bench.seconds)
@@ -172,16 +173,6 @@ def measured(bench: Bench, target: Target, pid: int, masks: Masks) -> Figures:
         "wrong_masks": sum(masks.wrong(at, mask) for (at, _), mask in [*full.bodies.items(), *steady.bodies.items()]),
         "worst_agreement": masks.worst,
     }
-
-
-def memory_of(pid: int) -> float:
-    """Megabytes of the server and of its processes."""
-    return sum(pss(one) for one in family(pid))
-
-
-def cpu_of(pid: int) -> float:
-    """Seconds of the server and of its processes."""
-    return sum(cpu_seconds(one) for one in family(pid))
 
 
 def latencies(full: Outcome, steady: Outcome) -> Figures:

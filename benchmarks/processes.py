@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +38,21 @@ def container(device: str = "cpu") -> Iterator[Running]:
 
 
 def children(pid: int) -> list[int]:
-    listing = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in listing.read_text().split()] if listing.exists() else []
+    """Each thread has its own; none of a process that has ended."""
+    return [int(child) for thread in _threads(pid) for child in _read(thread / "children").split()]
+
+
+def _threads(pid: int) -> list[Path]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    return []
+
+
+def _read(path: Path) -> str:
+    """Nothing of a thread that has ended meanwhile."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return path.read_text()
+    return ""
 
 
 def command_of(pid: int) -> bytes:

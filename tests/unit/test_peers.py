@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
+import struct
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from benchmarks import peer_servers, peer_venvs
+from benchmarks.forms import RAW, V2_BASE64, V2_BINARY, Form
 from benchmarks.load import Target, burst, closed
+from benchmarks.offspring import offspring
 from benchmarks.peer_app import READY
 from benchmarks.peer_ratios import CEILING, Row, ratios, summary
 from benchmarks.peer_servers import OURS, Failed, Server, chosen, serving, tail
-from benchmarks.processes import free_port
+from benchmarks.processes import children, free_port
 
 FAST = Server("fast", "tuned", "fastapi")
 SLOW = Server("slow", "tuned", "litserve")
@@ -102,6 +109,57 @@ def test_a_peer_that_never_answers_is_ended_with_its_children(tmp_path: Path, mo
     assert not alive(child)
 
 
+def test_a_daemon_of_a_peer_is_counted_and_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    daemon = f"setsid sh -c 'sleep 70 & echo $! >{tmp_path}/daemon; exec >&-; wait' & sleep 0.3; echo {READY}; sleep 70"
+    monkeypatch.setattr(peer_servers, "asked_once", lambda *_: "200")
+    with serving(FAST, stub(daemon, log), log, b"") as (_, started):
+        pid = int((tmp_path / "daemon").read_text())
+        assert pid in started.pids()
+        assert started.total(lambda _: 1) >= 4
+    assert not alive(pid)
+    assert started.pids() == []
+
+
+def test_a_peer_that_leaves_a_daemon_behind_is_ended_with_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    script = f"setsid sleep 70 & echo $! >{tmp_path}/daemon; exit 1"
+    with pytest.raises(Failed, match="ended with status 1"), serving(FAST, stub(script, log), log, b""):
+        pass
+    assert not alive(int((tmp_path / "daemon").read_text()))
+
+
+def test_a_child_of_any_thread_is_a_child() -> None:
+    with ThreadPoolExecutor(1) as pool, offspring() as started:
+        child = pool.submit(subprocess.Popen, ["sleep", "70"]).result()
+        assert started.pids() == [child.pid]
+    child.wait(5)
+    assert children(child.pid) == []
+
+
+@pytest.mark.parametrize("form", [RAW, V2_BINARY, V2_BASE64])
+def test_a_photo_goes_into_every_form_whole(form: Form) -> None:
+    lines, body = form.pack(b"\xff\xd8photo")
+    if form is RAW:
+        assert body == b"\xff\xd8photo"
+    elif form is V2_BINARY:
+        length = int(lines[1].split()[1])
+        (tensor,) = json.loads(body[:length])["inputs"]
+        assert body[length + 4 :] == b"\xff\xd8photo"
+        assert tensor["parameters"]["binary_data_size"] == len(body) - length
+    else:
+        assert base64.b64decode(json.loads(body)["inputs"][0]["data"][0]) == b"\xff\xd8photo"
+
+
+def test_a_mask_comes_out_of_every_form() -> None:
+    head, tensor = b'{"outputs":[]}', struct.pack("<I", 4) + b"mask"
+    told = b"HTTP/1.1 200 OK\r\nInference-Header-Content-Length: %d\r\n\r\n" % len(head)
+    answer = json.dumps({"outputs": [{"data": [base64.b64encode(b"mask").decode()]}]}).encode()
+    assert RAW.unpack(told, b"mask") == b"mask"
+    assert V2_BINARY.unpack(told, head + tensor) == b"mask"
+    assert V2_BASE64.unpack(b"", answer) == b"mask"
+
+
 def test_peers_are_chosen_by_a_part_of_their_names() -> None:
     assert chosen([]) == [OURS, *peer_servers.PEERS]
     assert {server.package for server in chosen(["litserve"])} == {"", "litserve"}
@@ -127,3 +185,12 @@ def test_a_venv_is_made_once_and_again_when_it_broke_off(tmp_path: Path, monkeyp
 def test_every_peer_is_pinned() -> None:
     assert all(peer_venvs.version(package)[0].isdigit() for package in peer_venvs.EXTRAS)
     assert {server.package for server in peer_servers.PEERS} == set(peer_venvs.EXTRAS)
+
+
+@pytest.mark.parametrize("package", ["pytriton", "bentoml", "ray", "mlserver", "torchserve"])
+def test_a_peer_that_clashes_with_us_has_a_list_of_its_own(package: str) -> None:
+    (own,) = peer_venvs.pins(package)
+    assert own not in peer_venvs.pins("fastapi")
+    pinned = own.read_text("utf-8").splitlines()[1:]
+    assert all("==" in line for line in pinned)
+    assert {"numpy", "pillow", "safetensors"} <= {line.split("==")[0] for line in pinned}
