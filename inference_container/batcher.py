@@ -23,7 +23,7 @@ _SMOOTHING = 0.2  # of the newest batch in the average of seconds per photo
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What came of a photo, and how long it stood in line (seconds)."""
+    """What came of a photo, and how long it waited (seconds): in line, and for its neighbours in the batch."""
 
     segmented: Segmented
     waited: float
@@ -66,7 +66,7 @@ class Batcher:
                 self._changed.notify()
 
     async def submit(self, job: Job, shape: Shape, source: int = 0, exclusive: bool = False) -> Ran:
-        """Stand in line; `shape`: (h, w) at model size, `source`: px of the file.
+        """Stand in line; `shape`: at model size, `source`: px of the file.
 
         Raises what is wrong with the photo, or with the device.
         Cancelling leaves the line.
@@ -128,16 +128,17 @@ class Batcher:
         self.on_batch(len(batch), seconds)
         loop = batch[0].answer.get_loop()
         try:
-            loop.call_soon_threadsafe(_deliver, batch, answers, started)
+            loop.call_soon_threadsafe(_deliver, batch, answers, started + seconds)
         except RuntimeError:
             pass  # the loop has ended: nobody waits for these any more
 
 
-def _deliver(batch: list[_Ticket], answers: list[Answer], started: float) -> None:
+def _deliver(batch: list[_Ticket], answers: list[Answer], ended: float) -> None:
     for ticket, answer in zip(batch, answers, strict=True):
         if ticket.answer.done():
             continue  # cancelled meanwhile
         if isinstance(answer, MasklineError):
             ticket.answer.set_exception(answer)
         else:
-            ticket.answer.set_result(Ran(answer, started - ticket.waiting.since))
+            own = sum(answer.seconds.values())
+            ticket.answer.set_result(Ran(answer, max(0.0, ended - ticket.waiting.since - own)))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-Shape = tuple[int, int]  # (h, w) in px at model size
+Shape = tuple[int, int]  # in px at model size; (0, 0): not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +68,4 @@ def next_batch(
 
 def capacity(shape: Shape, limits: Limits) -> int:
     """Photos of `shape` per batch: at least one, however large it is."""
-    return max(1, min(limits.photos, limits.pixels // (shape[0] * shape[1])))
+    return max(1, min(limits.photos, limits.pixels // max(shape[0] * shape[1], 1)))

@@ -1,4 +1,4 @@
-"""The device: the one serving module that knows torch, at home in processes of its own (`worker`).
+"""The device: with `graphs` all of torch that serving knows, at home in processes of its own (`worker`).
 
 Photos go in as uint8 pixels of one shape, maps of class ids come out. On a GPU: pinned buffers, half precision, graphs.
 On a CPU one torch thread: threads that share one forward wait for each other by spinning, which on cores that also

@@ -29,7 +29,9 @@ def send(to: socket.socket, about: Any, parts: Sequence[bytes] = ()) -> None:
     """One frame; `parts` follow each other. Raises `Ended`."""
     head = json.dumps(about).encode()
     try:
-        to.sendall(b"".join([_SIZES.pack(len(head), sum(map(len, parts))), head, *parts]))
+        to.sendall(_SIZES.pack(len(head), sum(map(len, parts))) + head)
+        for part in parts:
+            to.sendall(part)
     except OSError:
         raise Ended from None
 

@@ -1,4 +1,4 @@
-"""Giant photos, one at a time in a whole instance: across the threads of a process and the workers forked from it."""
+"""Giant photos, one at a time: across the threads of a process, and on Linux the workers forked from it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _thread = threading.Lock()
-_instance = os.memfd_create("giants")  # nothing is in it: a record lock ends with the process that holds it
+# Nothing is in it: a record lock ends with the process that holds it.
+_shared = os.memfd_create("giants") if hasattr(os, "memfd_create") else None
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    with _thread:
-        fcntl.lockf(_instance, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(_instance, fcntl.LOCK_UN)
+    with _thread, _among_processes():
+        yield
+
+
+@contextmanager
+def _among_processes() -> Iterator[None]:
+    if _shared is not None:
+        fcntl.lockf(_shared, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if _shared is not None:
+            fcntl.lockf(_shared, fcntl.LOCK_UN)

@@ -1,4 +1,4 @@
-"""From the bytes of a photo to its mask: header → line → worker, one ledger of timings per photo.
+"""From the bytes of a photo to its mask: line → worker, one ledger of timings per photo.
 
 Knows no HTTP, no queue, no pixels and no torch. The line is bounded by admission: nobody enters who could not be
 served in time.
@@ -18,7 +18,6 @@ from inference_container.batching import Limits
 from inference_container.manifest import Manifest
 from inference_container.segmented import Answer, Job, Segmented
 from inference_container.shapes import target_shape
-from shared.probe import probe_bytes
 
 _SPARE = 1.25  # shapes of the grid are not exactly input_size ** 2
 
@@ -65,14 +64,20 @@ class Pipeline:
         return self.batcher.coming()
 
     async def segment(
-        self, data: bytes, ledger: Ledger, *, exclusive: bool = False, wanted: Sequence[str] = ()
+        self,
+        data: bytes,
+        ledger: Ledger,
+        *,
+        size: tuple[int, int] = (0, 0),
+        exclusive: bool = False,
+        wanted: Sequence[str] = (),
     ) -> Segmented:
-        """Raises `Rejected` for an unusable photo, `NotFinite`, `OutOfMemory`, `DeviceBroken`, `Retryable`, or another
+        """`size`: (width, height) of the upright photo in px, if it is known; a wrong one costs nothing but time.
+
+        Raises `Rejected` for an unusable photo, `NotFinite`, `OutOfMemory`, `DeviceBroken`, `Retryable`, or another
         `MasklineError` for what nobody foresaw."""
-        header = probe_bytes(data)
-        width, height = target_shape(header.width, header.height, self.manifest.input_size)
-        source = header.width * header.height
-        ran = await self.batcher.submit(Job(data, tuple(wanted)), (height, width), source, exclusive)
+        shape = target_shape(*size, self.manifest.input_size) if all(size) else (0, 0)
+        ran = await self.batcher.submit(Job(data, tuple(wanted)), shape, size[0] * size[1], exclusive)
         ledger.add("batchWait", ran.waited)
         for stage, seconds in ran.segmented.seconds.items():
             ledger.add(stage, seconds)

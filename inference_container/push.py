@@ -9,6 +9,7 @@ the message comes again; what nobody can read is logged and acknowledged (settle
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -91,7 +92,7 @@ class Push:
         taken = await self._claims.claim(wanted, pipeline.manifest, alone)
         if isinstance(taken, Refusal):
             return taken
-        place.weigh(_pixels(taken.prediction))
+        place.weigh(math.prod(_size(taken.prediction)))
         if self._service.stopped.is_set():  # while it was claimed: the drain has not seen this one
             await self._give_back(taken, wanted)
             raise Retryable(_STOPPING)
@@ -140,7 +141,8 @@ class Push:
         ledger.add("queued", _seconds_queued(held, self._service.settings.lease_seconds))
         with ledger.stage("fetch"), pipeline.coming():
             data, sha256 = await self._claims.fetch(held.prediction)
-        found = await pipeline.segment(data, ledger, exclusive=held.last_chance, wanted=held.prediction.outputs)
+        size, outputs = _size(held.prediction), held.prediction.outputs
+        found = await pipeline.segment(data, ledger, size=size, exclusive=held.last_chance, wanted=outputs)
         further = {OUTPUTS[name]: content for name, content in found.outputs.items()}
         with ledger.stage("store"):
             mask, *others = await self._claims.store(held, {MASK: found.mask.png, **further})
@@ -188,9 +190,9 @@ def _read(body: bytes) -> SegmentRequested:
     return SegmentRequested.from_message(delivery.data, delivery.attributes)
 
 
-def _pixels(prediction: Prediction) -> int:
-    """As accept found them in the header."""
-    return int(prediction.input.get("width", 0)) * int(prediction.input.get("height", 0))
+def _size(prediction: Prediction) -> tuple[int, int]:
+    """(width, height) in px, as accept found them in the header."""
+    return int(prediction.input.get("width", 0)), int(prediction.input.get("height", 0))
 
 
 def _seconds_queued(held: Claim, lease: float) -> float:

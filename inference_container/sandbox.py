@@ -1,7 +1,7 @@
 """Decoders in processes of their own, for photos from the public: one that hangs or crashes takes nobody with it.
 
-Off by default (MASKLINE_DECODE_PROCESSES): the guards of `decode` bound every file that we know, and threads are
-faster. What a thread cannot do is end a decoder that does not end by itself. Linux only.
+Off by default (MASKLINE_DECODE_PROCESSES): the guards of `decode` bound every file that we know, and a worker that
+decodes for itself is faster. What it cannot do is end a decoder, and no more than that. Linux only.
 """
 
 from __future__ import annotations

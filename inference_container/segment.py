@@ -44,7 +44,7 @@ async def _segmented(service: Service, request: Request, ledger: Ledger, place: 
     try:
         async with asyncio.timeout(service.settings.work_budget_seconds):
             pipeline = await service.pipeline()
-            found = await pipeline.segment(data, ledger)
+            found = await pipeline.segment(data, ledger, size=(header.width, header.height))
     except TimeoutError:
         raise Retryable("The photo could not be segmented in time.") from None
     if cold := service.take_cold_start(began):

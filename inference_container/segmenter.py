@@ -7,7 +7,6 @@ grows so large again.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ ClassMap = NDArray[np.uint8]
 Decoded = Photo | MasklineError
 Found = ClassMap | MasklineError
 Spent = dict[str, float]  # seconds by stage
+ANY = 1e18  # px: no batch is known not to fit
 
 
 class SegmentingDevice(Protocol):
@@ -56,7 +56,7 @@ class Segmenter:
         self.workers = 1
         self._device = device
         self._decode = decode
-        self._fits = fits or c_double(math.inf)
+        self._fits = fits or c_double(ANY)
 
     def run(self, jobs: Sequence[Job]) -> list[Answer]:
         """One answer per job, in their order; raises nothing."""
@@ -64,9 +64,6 @@ class Segmenter:
         photos: list[Decoded] = [_tried(self._decoded, *one) for one in zip(jobs, spent, strict=True)]
         found = self._classified(photos, spent)
         return [_tried(self._encoded, *one) for one in zip(jobs, photos, found, spent, strict=True)]
-
-    def close(self) -> None:
-        """It holds nothing."""
 
     def _decoded(self, job: Job, spent: Spent) -> Photo:
         with _timed(spent, "decode"):
@@ -96,9 +93,9 @@ class Segmenter:
     def _maps(self, pixels: Sequence[Pixels]) -> list[Found]:
         try:
             return [NotFinite() if one is None else one for one in self._device.segment(pixels)]
-        except OutOfMemory as error:
+        except (OutOfMemory, MemoryError) as error:
             if len(pixels) == 1:
-                return [error]
+                return [_known(error)]
             half = len(pixels) // 2
             self._fits.value = min(self._fits.value, half * pixels[0].shape[0] * pixels[0].shape[1])
             return self._maps(pixels[:half]) + self._maps(pixels[half:])

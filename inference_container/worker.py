@@ -9,7 +9,6 @@ FD… until that is closed. Linux only.
 from __future__ import annotations
 
 import gc
-import math
 import mmap
 import os
 import signal
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from inference_container.frames import Ended, receive_jobs, send, send_answers
 from inference_container.memory import PERIOD, trimmer
-from inference_container.segmenter import Segmenter
+from inference_container.segmenter import ANY, Segmenter
 from shared.errors import Misconfigured
 from shared.logs import Log
 from shared.settings import Settings
@@ -36,8 +35,6 @@ _GPU = Path("/dev/nvidiactl")
 
 def main() -> None:
     directory, name, *numbers = sys.argv[1:]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # the server says when: by closing the sockets
     sockets = [socket.socket(fileno=int(number)) for number in numbers]
     try:
         run(Path(directory), name, sockets)
@@ -49,17 +46,25 @@ def main() -> None:
 def run(directory: Path, name: str, sockets: Sequence[socket.socket]) -> None:
     """Load and fork, say so on the first socket, and serve one. Raises `Ended`."""
     fits = c_double.from_buffer(mmap.mmap(-1, sizeof(c_double)))  # shared: what one worker learns, all know
-    fits.value = math.inf
+    fits.value = ANY
     try:
         device, phases, mine = _loaded(directory, name, sockets)
     except Exception as error:
         unknown = f"the model could not be loaded ({type(error).__name__})"
-        send(sockets[0], {"failure": str(error) if isinstance(error, Misconfigured) else unknown})
+        _fail(sockets[0], str(error) if isinstance(error, Misconfigured) else unknown)
         return
     if mine is sockets[0]:
         manifest = device.manifest.to_json()
         send(mine, {"kind": device.kind, "manifest": manifest, "phases": phases})
-    serve(_segmenter(device, fits), mine)
+    settings = Settings.from_env()
+    serve(_segmenter(device, fits, settings), mine, settings.work_budget_seconds)
+
+
+def _fail(first: socket.socket, message: str) -> None:
+    if first.fileno() >= 0:
+        send(first, {"failure": message})
+    else:  # a forked worker has closed it
+        print(message, file=sys.stderr, flush=True)
 
 
 def _loaded(directory: Path, name: str, sockets: Sequence[socket.socket]) -> tuple[Device, list[float], socket.socket]:
@@ -75,7 +80,7 @@ def _loaded(directory: Path, name: str, sockets: Sequence[socket.socket]) -> tup
     on_gpu = name == "cuda" or (name == "auto" and _GPU.exists())
     if on_gpu:
         mine = _forked(sockets)
-    device = Device(directory, name)
+    device = Device(directory, name if on_gpu else "cpu")
     weighted = time.monotonic()
     device.warm_up()
     phases = [imported - began, weighted - imported, time.monotonic() - weighted]
@@ -93,22 +98,29 @@ def _forked(sockets: Sequence[socket.socket]) -> socket.socket:
     return sockets[place]
 
 
-def _segmenter(device: Device, fits: c_double) -> Segmenter:
-    settings = Settings.from_env()
+def _segmenter(device: Device, fits: c_double, settings: Settings) -> Segmenter:
     if not settings.decode_processes:
         return Segmenter(device, fits=fits)
     from inference_container.sandbox import Sandbox  # only where it is asked for
 
-    # Half the work budget: a decoder that hangs is ended before its claim is.
+    # Half the work budget: a decoder that hangs is ended before the claims of its batch are.
     sandbox = Sandbox(1, settings.work_budget_seconds / 2, Log("segment", settings.log_level))
     return Segmenter(device, sandbox.decode, fits)
 
 
-def serve(segmenter: Segmenter, asked: socket.socket) -> None:
-    """Answer batch after batch. Raises `Ended`."""
+def serve(segmenter: Segmenter, asked: socket.socket, budget: float) -> None:
+    """Answer batch after batch. Raises `Ended`.
+
+    A batch that takes twice the work budget (seconds), which nobody waits for any more, ends this process: by a signal,
+    for what hangs may be deep in a library.
+    """
     trim, due = trimmer(), time.monotonic() + PERIOD
     while True:
-        send_answers(asked, segmenter.run(receive_jobs(asked)))
+        jobs = receive_jobs(asked)
+        signal.setitimer(signal.ITIMER_REAL, 2 * budget)  # SIGALRM kills, as it is not handled
+        answers = segmenter.run(jobs)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        send_answers(asked, answers)
         if trim and time.monotonic() > due:
             trim(0)
             due = time.monotonic() + PERIOD

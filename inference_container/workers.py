@@ -7,6 +7,7 @@ with it and nobody else; like a broken GPU it then ends the instance, because a 
 from __future__ import annotations
 
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -55,11 +56,15 @@ class Workers:
         worker = self._idle.get()
         try:
             send_jobs(worker, jobs)
-            return receive_answers(worker)
+            answers = receive_answers(worker)
         except Ended:
             return [DeviceBroken(DEAD)] * len(jobs)
-        finally:
-            self._idle.put(worker)
+        except BaseException:
+            worker.shutdown(socket.SHUT_RDWR)  # in the middle of an answer: its rest would be read as the next one
+            raise
+        if not any(isinstance(answer, DeviceBroken) for answer in answers):
+            self._idle.put(worker)  # nobody is to meet a dead one, or a broken device, after these
+        return answers
 
     def _watch(self) -> None:
         poll = select.poll()
@@ -68,20 +73,17 @@ class Workers:
         poll.poll()
         self.died.set_result(None)
 
-    def close(self) -> None:
-        """Once nobody runs anything any more."""
-        for one in self._sockets:
-            one.close()
-        self._process.wait()
-
 
 def _started(command: Sequence[str], theirs: Sequence[socket.socket]) -> subprocess.Popen[bytes]:
+    """With signals blocked that may be meant for a whole group: the server says when, by closing the sockets."""
     numbers = [one.fileno() for one in theirs]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     try:
         return subprocess.Popen([*command, *map(str, numbers)], stdin=subprocess.DEVNULL, pass_fds=numbers)
     except OSError:
         raise Misconfigured("no process could be started for the device") from None
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for one in theirs:
             one.close()
 

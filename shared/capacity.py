@@ -23,8 +23,8 @@ _WORTH = 1.05  # a larger batch must bring so much more images/s, or its photos 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """One instance as measured. `images_per_s`: at full load, from claim to commit. `around`: what a photo spends off
-    the device under that load (claim, fetch, decode, encode, store, commit). `cold_start`: process start → ready."""
+    """One instance as measured. `images_per_s`: at full load, from claim to commit. `around`: what a photo spends
+    outside the workers under that load (claim, fetch, store, commit). `cold_start`: process start → ready."""
 
     images_per_s: float
     around: float

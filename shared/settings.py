@@ -56,7 +56,7 @@ class Settings:
     idle_seconds: float  # an instance without requests for so long is stopped
     max_batch: int  # photos in the workers of an instance at once
     batch_wait_ms: float
-    decode_processes: int  # 0: photos are decoded in the workers themselves
+    decode_processes: int  # above 0: each worker has a decoder in a process of its own
     model: str  # bundle directory, empty: the starter bundle
     quotas: bool
     quota_per_second: float  # photos that one user may announce, on average

@@ -32,15 +32,15 @@ def recognises(head: bytes) -> bool:
 
 
 def measure(source: Source) -> Measure:
-    """Raises `Rejected`: UNSUPPORTED_MEDIA, TOO_COMPLEX or CORRUPT_IMAGE. An eXIf chunk after the pixels is ignored,
-    as in browsers."""
+    """Raises `Rejected`: UNSUPPORTED_MEDIA, TOO_COMPLEX or CORRUPT_IMAGE. Of eXIf chunks the first counts, and none
+    after the pixels, as in browsers: parsing hundreds of them would take half a second."""
     found = chunks(source)
     width, height = _header(source, next(found))
-    orientation = exif.UPRIGHT
+    orientation = 0  # not known
     for chunk in found:
         if chunk.kind == b"IDAT":
-            return Measure(width, height, orientation)
-        if chunk.kind == b"eXIf":
+            return Measure(width, height, orientation or exif.UPRIGHT)
+        if chunk.kind == b"eXIf" and not orientation:
             orientation = exif.orientation(source.take(chunk.payload, min(chunk.stop - 4 - chunk.payload, _EXIF_READ)))
     raise damaged("it has no pixels")
 

@@ -160,7 +160,13 @@ class Model:
         return nullcontext()
 
     async def segment(
-        self, data: bytes, ledger: Ledger, *, exclusive: bool = False, wanted: Sequence[str] = ()
+        self,
+        data: bytes,
+        ledger: Ledger,
+        *,
+        size: tuple[int, int] = (0, 0),
+        exclusive: bool = False,
+        wanted: Sequence[str] = (),
     ) -> Segmented:
         world = self.process.world
         world.runs[hashlib.sha256(data).hexdigest()] += 1

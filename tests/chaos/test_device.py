@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from inference_container.cores import cores
 from shared.prediction import Prediction
 from tests.chaos.history import history
 from tests.chaos.stubs import KILLER, NOT_FINITE, STICKY, coloured, numbered, stub_stack
@@ -36,7 +37,7 @@ def test_neighbours_of_bad_photos_succeed_and_a_batch_that_does_not_fit_is_split
     for line in log.read_text().splitlines():
         pid, photos, _ = line.split()
         processes.setdefault(pid, []).append(int(photos))
-    assert len(processes) <= 1 + 2 * 3  # each of the two ends three processes at most
+    assert len(processes) <= cores() * (1 + 2 * 3)  # each of the two ends three instances at most
     for sizes in processes.values():
         assert sum(size > MOST for size in sizes) <= 3, "the limit was not learnt"
 

@@ -53,7 +53,13 @@ class Scripted:
         return nullcontext()
 
     async def segment(
-        self, data: bytes, ledger: Ledger, *, exclusive: bool = False, wanted: Sequence[str] = ()
+        self,
+        data: bytes,
+        ledger: Ledger,
+        *,
+        size: tuple[int, int] = (0, 0),
+        exclusive: bool = False,
+        wanted: Sequence[str] = (),
     ) -> Segmented:
         self.exclusive.append(exclusive)
         await self.act()

@@ -60,6 +60,14 @@ def test_width_and_height_are_those_of_the_upright_photo(kind: str, orientation:
     assert header.stored == (64, 48)
 
 
+def test_of_several_orientations_in_a_png_the_first_counts() -> None:
+    """A file may hold hundreds, and each costs time."""
+    one, other = tagged(6, "PNG"), tagged(3, "PNG")
+    start = other.index(b"eXIf") - 4
+    chunk = other[start : start + 12 + int.from_bytes(other[start : start + 4], "big")]
+    assert probe_bytes(one[:33] + chunk + one[33:]).orientation == 3
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_impossible_orientation_counts_as_upright(orientation: int) -> None:
     assert probe_bytes(tagged(orientation, "JPEG")).orientation == 1

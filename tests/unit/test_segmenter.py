@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from ctypes import c_double
 
@@ -13,7 +12,7 @@ from inference_container.decode import Photo
 from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
 from inference_container.manifest import STARTER, read_manifest
 from inference_container.segmented import Answer, Job, Segmented
-from inference_container.segmenter import ClassMap, Pixels, Segmenter
+from inference_container.segmenter import ANY, ClassMap, Pixels, Segmenter
 from shared.errors import MasklineError, Rejected
 from tests.pictures import picture, saved
 
@@ -86,7 +85,7 @@ def test_an_answer_that_is_not_finite_harms_only_its_photo() -> None:
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_none_grows_so_large_again_in_any_worker() -> None:
-    fits = c_double(math.inf)  # of all workers
+    fits = c_double(ANY)  # of all workers
     first, second, jobs = Device(), Device(), alike(8)
     first.fits = second.fits = 2
     for device in (first, second):
