@@ -31,7 +31,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benchmarks.photos import photos
-from benchmarks.processes import container, cpu_seconds, family, free_port
+from benchmarks.processes import container, cpu_seconds, family, family_cpu_seconds, free_port
 from benchmarks.report import finish
 from local.runfiles import processes
 from shared.adapters.local.documents import LocalDocuments
@@ -71,10 +71,10 @@ def container_alone(files: list[bytes]) -> tuple[float, float]:
     """Images/s of `POST /v1/segment` with 32 closed-loop clients, warm, and CPU ms per photo."""
     with container() as running:
         segment(running.port, files[:CLIENTS])
-        used, started = cpu_seconds(running.pid), time.monotonic()
+        used, started = family_cpu_seconds(running.pid), time.monotonic()
         segment(running.port, files)
         elapsed = time.monotonic() - started
-        return len(files) / elapsed, round(1000 * (cpu_seconds(running.pid) - used) / len(files), 2)
+        return len(files) / elapsed, round(1000 * (family_cpu_seconds(running.pid) - used) / len(files), 2)
 
 
 def segment(port: int, files: list[bytes]) -> None:
