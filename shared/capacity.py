@@ -42,7 +42,7 @@ class Times:
 
 MEASURED: Mapping[str, Capacity] = {
     # 2 CPU cores: `python -m benchmarks.system` and `python -m benchmarks.cold_start`; `around` is an estimate.
-    "local": Capacity(images_per_s=70, around=0.3, cold_start=1.5),
+    "local": Capacity(images_per_s=60, around=0.3, cold_start=3.5),
     # An L4 beside 4 cores, on paper until one is measured: decode bounds it at 40 images/s per core; a cold start is
     # the image's and the driver's, not ours.
     "gcp": Capacity(images_per_s=160, around=0.15, cold_start=20),
