@@ -46,9 +46,9 @@ def view(draw: Callable[[], Photo], shape: Size, rng: Generator) -> tuple[Bytes,
 def _single(photo: Photo, shape: Size, rng: Generator) -> View:
     angle = rng.uniform(-_DEGREES, _DEGREES) if rng.random() < _TURN else 0.0
     room = _room(shape, angle)
-    box = window(photo, room, rng)
-    image = _look(resize(photo.image, room, inside(box, photo.image.size)), rng)
-    target = photo.target.resize(room, Image.Resampling.NEAREST, box=inside(box, photo.image.size))
+    box = inside(window(photo, room, rng), photo.image.size)
+    image = _look(resize(photo.image, room, box), rng)
+    target = photo.target.resize(room, Image.Resampling.NEAREST, box=box)
     if angle:
         image = _middle(image.rotate(angle, Image.Resampling.BILINEAR), shape)
         target = _middle(target.rotate(angle, Image.Resampling.NEAREST), shape)
@@ -82,6 +82,12 @@ def window(photo: Photo, shape: Size, rng: Generator) -> Window:
     height = width / aspect
     left, top = rng.uniform(0, size[0] - width), rng.uniform(0, size[1] - height)
     return (left, top, left + width, top + height)
+
+
+def inside(box: Window, size: Size) -> Window:
+    """`box` without what rounding put outside of a photo of `size` px, which Pillow refuses."""
+    left, top, right, bottom = box
+    return max(left, 0.0), max(top, 0.0), min(right, float(size[0])), min(bottom, float(size[1]))
 
 
 def _portrait(hair: Box, size: Size, aspect: float, widest: float, rng: Generator) -> Window:
@@ -134,9 +140,3 @@ def _recompressed(image: Image.Image, quality: int) -> Image.Image:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer).convert("RGB")
-
-
-def inside(box: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """`box` without what rounding put outside of a photo of `size` px, which Pillow refuses."""
-    left, top, right, bottom = box
-    return max(left, 0.0), max(top, 0.0), min(right, float(size[0])), min(bottom, float(size[1]))
