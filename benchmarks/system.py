@@ -31,7 +31,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benchmarks.photos import photos
-from benchmarks.processes import container, cpu_seconds, family, family_cpu_seconds, free_port
+from benchmarks.processes import container, family_cpu_seconds, free_port
 from benchmarks.report import finish
 from local.runfiles import processes
 from shared.adapters.local.documents import LocalDocuments
@@ -169,7 +169,7 @@ def watch_until_ended(folder: Path, count: int, seconds: float = 900) -> dict[st
 
 def cpu_by_role(pids: Mapping[str, int]) -> dict[str, float]:
     """Milliseconds so far, of each role's processes."""
-    return {role: 1000 * sum(cpu_seconds(one) for one in family(pid)) for role, pid in pids.items()}
+    return {role: 1000 * family_cpu_seconds(pid) for role, pid in pids.items()}
 
 
 if __name__ == "__main__":

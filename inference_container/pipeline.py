@@ -19,6 +19,8 @@ from inference_container.manifest import Manifest
 from inference_container.segmented import Answer, Job, Segmented
 from inference_container.shapes import target_shape
 
+Size = tuple[int, int]  # (width, height) in px
+UNKNOWN: Size = (0, 0)
 _SPARE = 1.25  # shapes of the grid are not exactly input_size ** 2
 
 
@@ -63,21 +65,13 @@ class Pipeline:
         """Around what fetches a photo for `segment`: incomplete batches wait for it."""
         return self.batcher.coming()
 
-    async def segment(
-        self,
-        data: bytes,
-        ledger: Ledger,
-        *,
-        size: tuple[int, int] = (0, 0),
-        exclusive: bool = False,
-        wanted: Sequence[str] = (),
-    ) -> Segmented:
-        """`size`: (width, height) of the upright photo in px, if it is known; a wrong one costs nothing but time.
+    async def segment(self, job: Job, ledger: Ledger, size: Size = UNKNOWN, exclusive: bool = False) -> Segmented:
+        """`size`: of the upright photo, if it is known; a wrong one costs nothing but time.
 
         Raises `Rejected` for an unusable photo, `NotFinite`, `OutOfMemory`, `DeviceBroken`, `Retryable`, or another
         `MasklineError` for what nobody foresaw."""
         shape = target_shape(*size, self.manifest.input_size) if all(size) else (0, 0)
-        ran = await self.batcher.submit(Job(data, tuple(wanted)), shape, size[0] * size[1], exclusive)
+        ran = await self.batcher.submit(job, shape, size[0] * size[1], exclusive)
         ledger.add("batchWait", ran.waited)
         for stage, seconds in ran.segmented.seconds.items():
             ledger.add(stage, seconds)

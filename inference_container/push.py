@@ -23,7 +23,7 @@ from inference_container.claims import Claims
 from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
 from inference_container.pipeline import Ledger, Pipeline
 from inference_container.replies import body_of, refusal, refused
-from inference_container.segmented import Segmented
+from inference_container.segmented import Job, Segmented
 from inference_container.service import Service
 from shared import envelope, pushers
 from shared.delivery import Claim, Refusal, Verdict
@@ -141,8 +141,8 @@ class Push:
         ledger.add("queued", _seconds_queued(held, self._service.settings.lease_seconds))
         with ledger.stage("fetch"), pipeline.coming():
             data, sha256 = await self._claims.fetch(held.prediction)
-        size, outputs = _size(held.prediction), held.prediction.outputs
-        found = await pipeline.segment(data, ledger, size=size, exclusive=held.last_chance, wanted=outputs)
+        job = Job(data, tuple(held.prediction.outputs))
+        found = await pipeline.segment(job, ledger, _size(held.prediction), held.last_chance)
         further = {OUTPUTS[name]: content for name, content in found.outputs.items()}
         with ledger.stage("store"):
             mask, *others = await self._claims.store(held, {MASK: found.mask.png, **further})

@@ -14,6 +14,7 @@ from inference_container.admission import Place
 from inference_container.faults import DeviceBroken
 from inference_container.pipeline import Ledger
 from inference_container.replies import body_of, refused
+from inference_container.segmented import Job
 from inference_container.service import Service
 from shared.errors import MasklineError, Rejected, Retryable
 from shared.probe import probe_bytes
@@ -44,7 +45,7 @@ async def _segmented(service: Service, request: Request, ledger: Ledger, place: 
     try:
         async with asyncio.timeout(service.settings.work_budget_seconds):
             pipeline = await service.pipeline()
-            found = await pipeline.segment(data, ledger, size=(header.width, header.height))
+            found = await pipeline.segment(Job(data), ledger, (header.width, header.height))
     except TimeoutError:
         raise Retryable("The photo could not be segmented in time.") from None
     if cold := service.take_cold_start(began):

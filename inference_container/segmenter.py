@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_container import outputs
-from inference_container.cells import laid_out
+from inference_container.cells import ClassMap, laid_out
 from inference_container.decode import Photo, decode
 from inference_container.encode import encode
 from inference_container.faults import NotFinite, OutOfMemory
@@ -26,7 +26,6 @@ from inference_container.segmented import Answer, Job, Segmented
 from shared.errors import MasklineError
 
 Pixels = NDArray[np.uint8]  # (h, w, 3)
-ClassMap = NDArray[np.uint8]
 Decoded = Photo | MasklineError
 Found = ClassMap | MasklineError
 Spent = dict[str, float]  # seconds by stage

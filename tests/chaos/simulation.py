@@ -22,9 +22,9 @@ from starlette.requests import Request
 
 from inference_container.claims import Claims
 from inference_container.manifest import Manifest
-from inference_container.pipeline import Ledger, Pipeline
+from inference_container.pipeline import UNKNOWN, Ledger, Pipeline, Size
 from inference_container.push import Push as ContainerPush
-from inference_container.segmented import Encoded, Segmented
+from inference_container.segmented import Encoded, Job, Segmented
 from inference_container.service import Service
 from local.broker.queue import Delivery, DeliveryQueue, Lease, Message, Outcome
 from local.broker.routes import Route, routes_of
@@ -159,24 +159,16 @@ class Model:
     def coming(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    async def segment(
-        self,
-        data: bytes,
-        ledger: Ledger,
-        *,
-        size: tuple[int, int] = (0, 0),
-        exclusive: bool = False,
-        wanted: Sequence[str] = (),
-    ) -> Segmented:
+    async def segment(self, job: Job, ledger: Ledger, size: Size = UNKNOWN, exclusive: bool = False) -> Segmented:
         world = self.process.world
-        world.runs[hashlib.sha256(data).hexdigest()] += 1
+        world.runs[hashlib.sha256(job.data).hexdigest()] += 1
         await asyncio.sleep(world.random.uniform(*world.work))
-        if POISON in data:
+        if POISON in job.data:
             self.process.kill()
             await world.loop.create_future()
-        if BAD in data:
+        if BAD in job.data:
             raise Rejected("CORRUPT_IMAGE", "it does not decode")
-        mask = stamp(self.manifest.version, data)
+        mask = stamp(self.manifest.version, job.data)
         return Segmented("image/png", 40, 30, Encoded(mask, hashlib.sha256(mask).hexdigest(), []))
 
 

@@ -12,7 +12,7 @@ import pytest
 from inference_container.decode import decode
 from inference_container.manifest import STARTER, read_manifest
 from inference_container.pipeline import Ledger, Pipeline
-from inference_container.segmented import Segmented
+from inference_container.segmented import Job, Segmented
 from inference_container.segmenter import Segmenter
 from shared.errors import Rejected
 from shared.prediction import Reason
@@ -82,11 +82,13 @@ def test_hostile_files_in_a_batch_harm_nobody_else(pipeline: Pipeline) -> None:
     bad = [kind for kind in LIGHT if isinstance(kind.expected, Reason)]
 
     async def together() -> tuple[list[bytes], list[tuple[int, Segmented | BaseException]]]:
-        alone = [(await pipeline.segment(one, Ledger())).mask.png for one in good]
+        alone = [(await pipeline.segment(Job(one), Ledger())).mask.png for one in good]
         mixed: list[tuple[int, Segmented | BaseException]] = []
         for start in range(0, len(bad), 8):
             files = [file for at, kind in enumerate(bad[start : start + 8]) for file in (good[at], kind.make())]
-            answers = await asyncio.gather(*(pipeline.segment(one, Ledger()) for one in files), return_exceptions=True)
+            answers = await asyncio.gather(
+                *(pipeline.segment(Job(one), Ledger()) for one in files), return_exceptions=True
+            )
             mixed += [(at // 2 if at % 2 == 0 else -1, answer) for at, answer in enumerate(answers)]
         return alone, mixed
 

@@ -16,7 +16,7 @@ from inference_container.bare import bare
 from inference_container.device import Device
 from inference_container.manifest import STARTER
 from inference_container.pipeline import Ledger, Pipeline
-from inference_container.segmented import Segmented
+from inference_container.segmented import Job, Segmented
 from inference_container.segmenter import Segmenter
 from shared.probe import probe_bytes
 from shared.results import OUTPUTS
@@ -45,7 +45,7 @@ def told(kind: str) -> bytes:
 async def _segmented(data: bytes) -> Segmented:
     pipeline = Pipeline(Segmenter(Device(STARTER, "cpu")), max_batch=1, batch_wait=0.0)
     try:
-        return await pipeline.segment(data, Ledger(), wanted=tuple(OUTPUTS))
+        return await pipeline.segment(Job(data, tuple(OUTPUTS)), Ledger())
     finally:
         pipeline.close()
 

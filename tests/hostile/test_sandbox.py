@@ -22,7 +22,7 @@ from shared.prediction import Reason
 from tests.hostile.corpus import LIGHT
 from tests.hostile.faulty_decoder import CRASH, EAT, HANG, SLEEP
 from tests.hostile.kinds import Size
-from tests.integration.containers import photo, started, wait_for
+from tests.integration.containers import offspring, photo, started, wait_for
 from tests.pictures import picture, saved
 
 SIDE = 224
@@ -112,11 +112,6 @@ def test_an_instance_with_decoders_of_its_own_answers_and_leaves_none_behind() -
         container.process.kill()
         container.process.wait()
     wait_for(lambda: not any(map(command, pids)), "the decoders to end")
-
-
-def offspring(pid: int) -> list[int]:
-    found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return found + [one for child in found for one in offspring(child)]
 
 
 def command(pid: int) -> bytes:

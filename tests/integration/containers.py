@@ -52,6 +52,13 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE)
     raise TimeoutError(what)
 
 
+def offspring(pid: int) -> list[int]:
+    """What a process has started, whichever thread did, and what that has started."""
+    listings = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for listing in listings for child in listing.read_text().split()]
+    return found + [one for child in found for one in offspring(child)]
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]

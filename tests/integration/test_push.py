@@ -20,9 +20,9 @@ from inference_container.claims import Claims
 from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
 from inference_container.lifecycle import ColdStart, InstanceRecord, Loaded
 from inference_container.manifest import Manifest
-from inference_container.pipeline import Ledger, Pipeline
+from inference_container.pipeline import UNKNOWN, Ledger, Pipeline, Size
 from inference_container.push import Push
-from inference_container.segmented import Encoded, Segmented
+from inference_container.segmented import Encoded, Job, Segmented
 from inference_container.service import Service
 from shared import envelope, ids, tidy
 from shared.accept import requested
@@ -52,18 +52,10 @@ class Scripted:
     def coming(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    async def segment(
-        self,
-        data: bytes,
-        ledger: Ledger,
-        *,
-        size: tuple[int, int] = (0, 0),
-        exclusive: bool = False,
-        wanted: Sequence[str] = (),
-    ) -> Segmented:
+    async def segment(self, job: Job, ledger: Ledger, size: Size = UNKNOWN, exclusive: bool = False) -> Segmented:
         self.exclusive.append(exclusive)
         await self.act()
-        return replace(FOUND, outputs={name: name.encode() for name in wanted})
+        return replace(FOUND, outputs={name: name.encode() for name in job.wanted})
 
 
 @pytest.fixture(name="runtime")

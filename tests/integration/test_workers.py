@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -21,7 +20,8 @@ from inference_container.manifest import STARTER
 from inference_container.pipeline import Ledger, Pipeline
 from inference_container.segmented import Answer, Job, Segmented
 from inference_container.workers import Workers
-from tests.integration.containers import PATIENCE, Container, free_port, photo, started, wait_for
+from tests.integration.containers import PATIENCE, Container, free_port, offspring, photo, started, wait_for
+from tests.integration.scalers import alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -31,20 +31,6 @@ def ready() -> Iterator[Container]:
     with started() as container:
         container.wait_ready()
         yield container
-
-
-def offspring(of: int) -> list[int]:
-    """The processes of all workers: the first is the server's child, the others are that one's."""
-    listings = Path(f"/proc/{of}/task").glob("*/children")  # by thread: a thread starts it
-    found = [int(child) for listing in listings for child in listing.read_text().split()]
-    return found + [one for child in found for one in offspring(child)]
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def test_every_core_is_a_worker_up_to_the_size_of_a_batch() -> None:
@@ -62,7 +48,7 @@ def test_a_worker_that_dies_ends_the_instance_and_no_process_stays(container: Co
     _, said = container.process.communicate(timeout=PATIENCE)
     assert container.process.returncode == 1
     assert "a worker of the device has died; only a new process helps" in said
-    wait_for(lambda: all(map(gone, pids)), "its workers to end")
+    wait_for(lambda: not any(map(alive, pids)), "its workers to end")
 
 
 def test_a_worker_that_dies_takes_its_batch_and_nobody_from_the_line() -> None:
@@ -71,7 +57,7 @@ def test_a_worker_that_dies_takes_its_batch_and_nobody_from_the_line() -> None:
     pipeline = Pipeline(workers, max_batch=8, batch_wait=0.0)
 
     async def killed_in_the_middle() -> list[Segmented | BaseException]:
-        photos = [asyncio.create_task(pipeline.segment(photo(), Ledger())) for _ in range(24)]
+        photos = [asyncio.create_task(pipeline.segment(Job(photo()), Ledger())) for _ in range(24)]
         await asyncio.wait(photos, return_when=asyncio.FIRST_COMPLETED)
         os.kill(pids[-1], signal.SIGKILL)
         return await asyncio.gather(*photos, return_exceptions=True)
@@ -81,7 +67,7 @@ def test_a_worker_that_dies_takes_its_batch_and_nobody_from_the_line() -> None:
     assert len(lost) <= 8 // workers.workers
     assert sum(isinstance(one, Segmented) for one in found) == len(found) - len(lost)
     finish(workers)
-    wait_for(lambda: all(map(gone, pids)), "the workers to end")
+    wait_for(lambda: not any(map(alive, pids)), "the workers to end")
 
 
 def finish(workers: Workers) -> None:
@@ -146,7 +132,7 @@ def test_workers_end_with_their_server(container: Container, number: signal.Sign
     pids = offspring(container.process.pid)
     container.process.send_signal(number)
     container.process.wait(PATIENCE)
-    wait_for(lambda: all(map(gone, pids)), "the workers to end")
+    wait_for(lambda: not any(map(alive, pids)), "the workers to end")
 
 
 def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_server(container: Container) -> None:
@@ -156,7 +142,7 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_server(container:
         os.kill(pid, signal.SIGINT)
         os.kill(pid, signal.SIGTERM)
     assert httpx.post(container.url + "/v1/segment", content=photo(), timeout=PATIENCE).status_code == 200
-    assert not any(map(gone, pids))
+    assert all(map(alive, pids))
 
 
 def test_a_worker_that_dies_while_it_loads_is_one_clear_line() -> None:

@@ -8,11 +8,12 @@ from ctypes import c_double
 import numpy as np
 import pytest
 
+from inference_container.cells import ClassMap
 from inference_container.decode import Photo
 from inference_container.faults import DeviceBroken, NotFinite, OutOfMemory
 from inference_container.manifest import STARTER, read_manifest
 from inference_container.segmented import Answer, Job, Segmented
-from inference_container.segmenter import ANY, ClassMap, Pixels, Segmenter
+from inference_container.segmenter import ANY, Pixels, Segmenter
 from shared.errors import MasklineError, Rejected
 from tests.pictures import picture, saved
 
