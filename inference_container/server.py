@@ -49,6 +49,7 @@ async def _serve(
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nobody asks where a request comes from
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE,
     )
