@@ -56,8 +56,8 @@ def _spread(cells: int, pixels: int) -> tuple[Pixels, Pixels]:
 
 def described(cells: Cells, classes: Sequence[ClassInfo]) -> list[dict[str, Any]]:
     """The classes that occur, in order of their ids: area, share of the photo, box as [x, y, width, height] in px."""
-    present = np.bincount(cells.ids.ravel(), minlength=len(classes))
-    return [_described(cells, one) for one in classes if present[one.id]]
+    present = cells.ids.tobytes()  # searched in microseconds; counting takes a third of a millisecond
+    return [_described(cells, one) for one in classes if one.id in present]
 
 
 def _described(cells: Cells, one: ClassInfo) -> dict[str, Any]:

@@ -107,6 +107,8 @@ def _may_lack_rows(image: PngImagePlugin.PngImageFile) -> bool:
 def _shrunk(image: Image.Image, shape: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
     """`preprocess.resize(flat(image), shape, box)`, pixel for pixel, but never a second full-size picture in memory."""
     across, down = (max(int(side / target / _GAP), 1) for side, target in zip(box[2:], shape, strict=True))
+    if across == down == 1:
+        return preprocess.resize(_flat(image), shape, box)
     small = Image.new("RGB", (-(-image.width // across), -(-image.height // down)))
     rows = max(_STRIPE // image.width // down, 1) * down
     for top in range(0, image.height, rows):

@@ -41,7 +41,8 @@ def png(cells: Cells, classes: Sequence[ClassInfo]) -> bytes:
 
 def _rows(cells: Cells, bits: int) -> Iterator[bytes]:
     """The filtered rows of the photo, as many at a time as one row of cells covers."""
-    packed = _packed(np.repeat(cells.ids, np.diff(cells.xs), axis=1), bits)
+    columns = np.repeat(np.arange(cells.ids.shape[1]), np.diff(cells.xs))
+    packed = _packed(cells.ids[:, columns], bits)
     changes = np.diff(packed, axis=0, prepend=np.zeros_like(packed[:1]))  # uint8 wraps, as the filter wants it
     repeated = _UP + bytes(packed.shape[1])
     for change, height in zip(changes, np.diff(cells.ys).tolist(), strict=True):
@@ -49,12 +50,17 @@ def _rows(cells: Cells, bits: int) -> Iterator[bytes]:
 
 
 def _packed(ids: ClassMap, bits: int) -> ClassMap:
-    """Rows of `bits` per pixel, the leftmost in the highest bits, filled up to whole bytes."""
+    """Rows of `bits` per pixel, the leftmost in the highest bits, filled up to whole bytes.
+
+    The pixels of a byte are the bytes of one integer, and one multiplication gathers them in its highest byte: there
+    each meets the power of two that shifts it to its place; the products below never carry so far.
+    """
     per_byte = 8 // bits
-    packed = np.zeros((len(ids), -(-ids.shape[1] // per_byte)), np.uint8)
-    for place in range(per_byte):
-        column = ids[:, place::per_byte]
-        packed[:, : column.shape[1]] |= column << (8 - bits * (place + 1))
+    filled = np.zeros((len(ids), -(-ids.shape[1] // per_byte) * per_byte), np.uint8)
+    filled[:, : ids.shape[1]] = ids
+    together = filled.view(f"<u{per_byte}")
+    gather = together.dtype.type(sum(1 << (8 + bits) * place for place in range(per_byte)))
+    packed: ClassMap = (together * gather >> together.dtype.type(8 * (per_byte - 1))).astype(np.uint8)
     return packed
 
 

@@ -12,8 +12,16 @@ from torch.nn import functional
 
 
 def class_ids(logits: Tensor, stride: int) -> Tensor:
-    """Logits (N, classes, H / stride, W / stride) -> uint8 (N, H, W) of class ids."""
-    return raised(logits, stride).argmax(1).to(torch.uint8)
+    """Logits (N, classes, H / stride, W / stride) -> uint8 (N, H, W) of class ids; of equals, the lowest.
+
+    One class after the other over whole planes, which a CPU does in a third of the time of an argmax across them.
+    """
+    best, *others = raised(logits.contiguous(), stride).unbind(1)
+    ids = torch.zeros_like(best, dtype=torch.uint8)
+    for place, rival in enumerate(others, start=1):
+        ids = torch.maximum(ids, (rival > best).to(torch.uint8) * place)
+        best = torch.maximum(best, rival)
+    return ids
 
 
 def raised(logits: Tensor, stride: int) -> Tensor:
