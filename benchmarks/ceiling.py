@@ -117,8 +117,9 @@ def _sum(parts: Sequence[dict[str, Any]]) -> Rate:
 class _Worker:
     def __init__(self, folder: Path, device: Device) -> None:
         from inference_container.cells import laid_out
-        from inference_container.decode import Photo, decode
+        from inference_container.decode import Photo
         from inference_container.encode import encode
+        from inference_container.resample import decode
 
         self._photos = [path.read_bytes() for path in sorted(folder.glob("*.jpg"), key=lambda path: int(path.stem))]
         self._device = device

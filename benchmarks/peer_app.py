@@ -70,7 +70,7 @@ class Segmenter:
     def before(self, data: bytes) -> Any:
         if self.naive:
             return _naive_before(data, self.manifest.input_size)
-        from inference_container.decode import decode
+        from inference_container.resample import decode
 
         return decode(data, self.manifest.input_size)
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from inference_container import preprocess
 from inference_container.bare import bare
 from inference_container.giants import alone
+from inference_container.preprocess import GAP, Box, Resize, Shape, resize, whole
 from inference_container.rows import check_rows
 from inference_container.shapes import target_shape
 from shared.errors import Rejected
@@ -40,7 +40,6 @@ _TURNS = {  # EXIF orientation → what makes the stored picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_GAP = 2.0  # the reducing gap of `preprocess.resize`
 _STRIPE = 1 << 20  # px
 _GIANT = 16_000_000  # px; larger photos are decoded one at a time, which bounds the memory of a whole instance
 
@@ -55,23 +54,23 @@ class Photo:
     content_type: str
 
 
-def decode(data: bytes, input_size: int) -> Photo:
+def decode(data: bytes, input_size: int, resize: Resize = resize) -> Photo:
     """The photo in `data` at the size for a model of `input_size` px.
 
     Raises `Rejected` with UNSUPPORTED_MEDIA, TOO_LARGE, TOO_MANY_PIXELS, BAD_DIMENSIONS, TOO_COMPLEX or
     CORRUPT_IMAGE; MemoryError passes, since the file is not to blame. First frame of animations, first picture of
     MPO; colour profiles are ignored; what is transparent becomes white, as on the page it was cut out for.
     A picture that ends early inside a complete file is CORRUPT_IMAGE, too, except a JPEG's later scans (`scans`).
-    Safe to call from several threads.
+    Safe to call from several threads. `resize`: its twin in `resample` is quicker, and needs torch.
     """
     header = probe_bytes(data)
     shape = target_shape(header.width, header.height, input_size)
     with alone() if header.width * header.height > _GIANT else nullcontext():
-        image = _upright(_small(data, header, shape[::-1] if header.lying else shape), header.orientation)
+        image = _upright(_small(data, header, shape[::-1] if header.lying else shape, resize), header.orientation)
     return Photo(np.array(image, np.uint8), header.width, header.height, header.content_type)
 
 
-def _small(data: bytes, header: Header, shape: tuple[int, int]) -> Image.Image:
+def _small(data: bytes, header: Header, shape: Shape, resize: Resize) -> Image.Image:
     """RGB at `shape` (w, h), not yet upright."""
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise RuntimeError("Pillow has been told to invent the missing part of damaged photos")
@@ -80,22 +79,22 @@ def _small(data: bytes, header: Header, shape: tuple[int, int]) -> Image.Image:
         with _DECODERS[header.content_type](BytesIO(stripped)) as image:
             if image.size != header.stored:
                 raise damaged("its headers contradict each other")
-            return _decoded(image, shape, stripped)
+            return _decoded(image, shape, stripped, resize)
     except (Rejected, MemoryError):
         raise
     except Exception as error:  # decoders raise SyntaxError, struct.error, KeyError … on damaged files
         raise Rejected(Reason.CORRUPT_IMAGE, "The file is damaged: it cannot be decoded to its end.") from error
 
 
-def _decoded(image: ImageFile.ImageFile, shape: tuple[int, int], data: bytes) -> Image.Image:
-    box = (0.0, 0.0, float(image.width), float(image.height))
+def _decoded(image: ImageFile.ImageFile, shape: Shape, data: bytes, resize: Resize) -> Image.Image:
+    box = whole(image)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         drafted = image.draft(None, shape)
         box = drafted[1] if drafted else box
     image.load()
     if isinstance(image, PngImagePlugin.PngImageFile) and _may_lack_rows(image):
         check_rows(data)
-    return _shrunk(image, shape, box)
+    return _shrunk(image, shape, box, resize)
 
 
 def _may_lack_rows(image: PngImagePlugin.PngImageFile) -> bool:
@@ -104,17 +103,17 @@ def _may_lack_rows(image: PngImagePlugin.PngImageFile) -> bool:
     return last.getbbox() is None or bool(image.info.get("interlace"))
 
 
-def _shrunk(image: Image.Image, shape: tuple[int, int], box: tuple[float, float, float, float]) -> Image.Image:
-    """`preprocess.resize(flat(image), shape, box)`, pixel for pixel, but never a second full-size picture in memory."""
-    across, down = (max(int(side / target / _GAP), 1) for side, target in zip(box[2:], shape, strict=True))
+def _shrunk(image: Image.Image, shape: Shape, box: Box, resize: Resize) -> Image.Image:
+    """`resize(flat(image), shape, box)`, pixel for pixel, but never a second full-size picture in memory."""
+    across, down = (max(int(side / target / GAP), 1) for side, target in zip(box[2:], shape, strict=True))
     if across == down == 1:
-        return preprocess.resize(_flat(image), shape, box)
+        return resize(_flat(image), shape, box)
     small = Image.new("RGB", (-(-image.width // across), -(-image.height // down)))
     rows = max(_STRIPE // image.width // down, 1) * down
     for top in range(0, image.height, rows):
         stripe = image.crop((0, top, image.width, min(top + rows, image.height)))
         small.paste(_flat(stripe).reduce((across, down)), (0, top // down))
-    return preprocess.resize(small, shape, (0, 0, box[2] / across, box[3] / down))
+    return resize(small, shape, (0, 0, box[2] / across, box[3] / down))
 
 
 def _flat(image: Image.Image) -> Image.Image:

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference_container import bundle
+from inference_container import bundle, resample
 from inference_container.preprocess import to_model_size
 from inference_container.readout import class_ids
 from inference_container.training import pictures
@@ -36,7 +36,9 @@ _SIZES = {"small": 0.15, "middle": 0.4, "large": 1.0}  # share of the photo that
 @torch.inference_mode()
 def predict(model: bundle.LoadedModel, image: Image.Image) -> Bytes:
     """Class per pixel, uint8 (h, w), of an upright RGB photo at its own size."""
-    pixels = torch.from_numpy(to_model_size(image, model.manifest.input_size).copy()).permute(2, 0, 1)[None]
+    pixels = torch.from_numpy(to_model_size(image, model.manifest.input_size, resample.resize).copy()).permute(2, 0, 1)[
+        None
+    ]
     small = Image.fromarray(class_ids(model.module(pixels), model.manifest.output_stride)[0].numpy())
     return np.asarray(small.resize((image.width, image.height), Image.Resampling.NEAREST))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,17 +10,27 @@ from PIL import Image
 
 from inference_container.shapes import target_shape
 
+Shape = tuple[int, int]  # (w, h) in px
+Box = tuple[float, float, float, float]  # left, top, right, bottom in px
+Resize = Callable[[Image.Image, Shape, Box], Image.Image]
 
-def to_model_size(image: Image.Image, input_size: int) -> NDArray[np.uint8]:
+GAP = 2.0  # what is larger than so many times its target is reduced by a whole factor first
+
+
+def resize(image: Image.Image, shape: Shape, box: Box) -> Image.Image:
+    """The `box` of `image` at `shape`, with the filter that serving and training share. Its quick twin: `resample`."""
+    return image.resize(shape, Image.Resampling.BILINEAR, box=box, reducing_gap=GAP)
+
+
+def to_model_size(image: Image.Image, input_size: int, resize: Resize = resize) -> NDArray[np.uint8]:
     """An upright RGB photo -> uint8 (h, w, 3) at its target shape.
 
     Stays in uint8: PIL reduces by whole factors first (`reducing_gap`), then filters; float pixels would cost four
     times the memory of the photo.
     """
     shape = target_shape(image.width, image.height, input_size)
-    return np.asarray(resize(image, shape), dtype=np.uint8)
+    return np.asarray(resize(image, shape, whole(image)), dtype=np.uint8)
 
 
-def resize(image: Image.Image, shape: tuple[int, int], box: Any = None) -> Image.Image:
-    """`image` (or its `box`, in px) at `shape` (w, h), with the filter that serving and training share."""
-    return image.resize(shape, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
+def whole(image: Image.Image) -> Box:
+    return (0.0, 0.0, float(image.width), float(image.height))

@@ -100,7 +100,9 @@ def _forked(sockets: Sequence[socket.socket]) -> socket.socket:
 
 def _segmenter(device: Device, fits: c_double, settings: Settings) -> Segmenter:
     if not settings.decode_processes:
-        return Segmenter(device, fits=fits)
+        from inference_container import resample  # torch is there by now
+
+        return Segmenter(device, resample.decode, fits)
     from inference_container.sandbox import Sandbox  # only where it is asked for
 
     # Half the work budget: a decoder that hangs is ended before the claims of its batch are.

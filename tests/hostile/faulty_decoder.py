@@ -26,5 +26,5 @@ def obedient(data: bytes, input_size: int) -> Photo:
 
 if __name__ == "__main__":
     decoder.CPU_SECONDS = 1
-    decoder.decode = obedient  # type: ignore[attr-defined]
+    decoder.decode = obedient  # type: ignore[attr-defined, assignment]
     decoder.main()

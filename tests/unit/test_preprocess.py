@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from inference_container import preprocess, resample
 from inference_container.preprocess import to_model_size
 from inference_container.shapes import GRID, MAX_ASPECT, target_shape
 
@@ -72,3 +73,18 @@ def test_halves_stay_where_they_are_and_large_photos_are_averaged() -> None:
     pixels = to_model_size(Image.fromarray(fine), 224)
     assert (pixels[:, 120:] == 255).all()
     assert np.abs(pixels[4:-4, :100].astype(int) - 50).max() <= 12
+
+
+@given(
+    st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.floats(0, 0.99),
+)
+@settings(deadline=None)
+def test_the_quick_filter_is_the_slow_one_within_a_level_or_two(
+    size: tuple[int, int], cells: tuple[int, int], edge: float
+) -> None:
+    image = Image.effect_noise(size, 90).convert("RGB")
+    shape, box = (GRID * cells[0], GRID * cells[1]), (0.0, 0.0, size[0] - edge, size[1] - edge)
+    quick, slow = (np.asarray(one.resize(image, shape, box)).astype(int) for one in (resample, preprocess))
+    assert np.abs(quick - slow).max() <= 2
