@@ -120,12 +120,15 @@ def _model(settings: Settings) -> str:
 
 def _capacity(settings: Settings) -> Finding:
     """Never a failure: what was measured on this machine may have been another day's load."""
-    base, inside = capacity.MEASURED["local"], settings.instance_capacity
+    base, inside = pipeline.load().capacity["local"], settings.instance_capacity
     rows = _ledgers(settings)
     found = capacity.observed(base, inside, rows)
     times = capacity.Times(settings.work_budget_seconds, settings.lease_seconds, settings.ack_deadline_seconds)
     wrong = list(capacity.complaints(found, inside, settings.max_batch, times))
-    basis = f"an instance takes {inside} photos, starts in {found.cold_start:.1f} s (the last {len(rows)} photos)"
+    basis = (
+        f"an instance takes {inside} photos, starts in {found.cold_start:.1f} s (the last {len(rows)} photos); "
+        f"{settings.max_instances} can serve {capacity.peak(found, settings.max_instances):.0f} images/s"
+    )
     return Finding("capacity", True, "; ".join([basis, *wrong]), "adjust these settings" if wrong else "")
 
 

@@ -1,8 +1,8 @@
 """Autoscaling arithmetic: what one instance can do → how many photos it takes, how many instances, which times.
 
-Pure functions, no settings. `Settings`, the local scaler, Terraform's inputs and `maskline doctor` use the same ones,
-but for `instances` and `best_batch`, which wait for a planner; a test holds pipeline.yaml to them. Times in seconds.
-Reasons: docs/explanation/performance.md.
+Pure functions, no settings. `Settings`, the local scaler, Terraform's inputs, `maskline doctor` and the benchmarks use
+the same ones, or a test compares; what was measured stands in pipeline.yaml. Times in seconds. Reasons:
+docs/explanation/performance.md.
 """
 
 from __future__ import annotations
@@ -40,15 +40,6 @@ class Times:
     ack_deadline: float
 
 
-MEASURED: Mapping[str, Capacity] = {
-    # 2 CPU cores: `python -m benchmarks.system` and `python -m benchmarks.cold_start`; `around` is an estimate.
-    "local": Capacity(images_per_s=60, around=0.3, cold_start=3.5),
-    # An L4 beside 4 cores, on paper until one is measured: decode bounds it at 40 images/s per core; a cold start is
-    # the image's and the driver's, not ours.
-    "gcp": Capacity(images_per_s=160, around=0.15, cold_start=20),
-}
-
-
 def concurrency(max_batch: int) -> int:
     """Photos that one instance takes at once, before anything has been measured."""
     return BATCHES * max_batch
@@ -70,6 +61,11 @@ def times(capacity: Capacity, inside: int) -> Times:
     work_budget = MARGIN * stay(capacity, inside)
     lease = work_budget / WORK_SHARE
     return Times(work_budget, lease, max(ACK_RATIO * lease, capacity.cold_start + lease))
+
+
+def peak(capacity: Capacity, instances: int) -> float:
+    """Images per second that so many instances do without falling behind."""
+    return instances * UTILISATION * capacity.images_per_s
 
 
 def instances(capacity: Capacity, peak_images_per_s: float, quota: int) -> int:

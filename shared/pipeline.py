@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from shared.capacity import ACK_RATIO
+from shared.capacity import ACK_RATIO, Capacity
 from shared.errors import Misconfigured
 
 PATH = Path(__file__).resolve().parent.parent / "pipeline.yaml"
@@ -83,6 +83,7 @@ class Schedule:
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     timings: Mapping[str, Timings]
+    capacity: Mapping[str, Capacity]  # of one instance, by profile
     topics: Mapping[str, float]  # name → retention in seconds
     schedules: Mapping[str, Schedule]
     stages: Mapping[str, Stage]
@@ -114,6 +115,7 @@ def parse(raw: Any) -> Pipeline:
     try:
         pipeline = Pipeline(
             timings={name: Timings(**row) for name, row in raw["timings"].items()},
+            capacity={name: Capacity(**row) for name, row in raw["capacity"].items()},
             topics={name: float(row["retention"]) for name, row in raw["topics"].items()},
             schedules={name: Schedule(name=name, **row) for name, row in raw["schedules"].items()},
             stages={name: Stage(name=name, **row) for name, row in raw["stages"].items()},

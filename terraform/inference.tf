@@ -1,7 +1,9 @@
 # The GPU: one service that scales from zero, jobs that run to an end, and where their image is kept. The rollout gives
 # the service its image, Terraform the jobs.
 locals {
-  gpu_instances = min(local.segment.max_instances, var.gpu_quota)
+  # `shared/capacity.py` `instances`; a test compares
+  for_the_peak  = ceil(var.peak_images_per_s / (local.pipeline.capacity.gcp.images_per_s * 0.7))
+  gpu_instances = min(var.peak_images_per_s == 0 ? local.segment.max_instances : local.for_the_peak, var.gpu_quota)
 }
 
 module "container_images" {

@@ -80,6 +80,17 @@ variable "gpu_quota" {
   }
 }
 
+variable "peak_images_per_s" {
+  description = "Photos a second that must not wait: as many instances as they need, within the quota; 0: as in pipeline.yaml."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.peak_images_per_s >= 0
+    error_message = "`peak_images_per_s` cannot be negative."
+  }
+}
+
 variable "max_batch" {
   description = "Photos in one forward pass at most; an instance takes six times as many requests."
   type        = number

@@ -32,6 +32,43 @@ run "one_quota" {
   }
 }
 
+run "a_peak" {
+  command = plan
+
+  variables {
+    peak_images_per_s = 500
+    gpu_quota         = 8
+  }
+
+  assert {
+    condition     = local.environment["MASKLINE_MAX_INSTANCES"] == "5"
+    error_message = "As many instances as a peak needs."
+  }
+}
+
+run "a_peak_beyond_the_quota" {
+  command = plan
+
+  variables {
+    peak_images_per_s = 10000
+  }
+
+  assert {
+    condition     = local.environment["MASKLINE_MAX_INSTANCES"] == "3"
+    error_message = "There are never more instances than GPUs."
+  }
+}
+
+run "a_peak_below_nothing" {
+  command = plan
+
+  variables {
+    peak_images_per_s = -1
+  }
+
+  expect_failures = [var.peak_images_per_s]
+}
+
 run "own_settings" {
   command = plan
 

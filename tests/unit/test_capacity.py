@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import capacity, pipeline
-from shared.capacity import MEASURED, Capacity, Times
+from shared.capacity import Capacity, Times
 from shared.settings import Settings
+
+MEASURED = pipeline.load().capacity
 
 CAPACITIES = st.builds(
     Capacity,
@@ -57,6 +59,13 @@ def test_each_contradiction_is_named_with_a_value_that_would_do() -> None:
 def test_instances_cover_the_peak_with_room_and_stop_at_the_quota() -> None:
     measured = MEASURED["gcp"]
     assert [capacity.instances(measured, peak, 8) for peak in (0, 100, 200, 10_000)] == [1, 1, 2, 8]
+
+
+@given(CAPACITIES, st.floats(1, 10_000))
+def test_instances_are_as_many_as_serve_the_peak_and_no_more(measured: Capacity, photos: float) -> None:
+    enough = capacity.instances(measured, photos, 1_000_000)
+    assert capacity.peak(measured, enough) >= photos * (1 - 1e-9)
+    assert enough == 1 or capacity.peak(measured, enough - 1) < photos * (1 + 1e-9)
 
 
 def test_a_batch_grows_only_where_that_pays() -> None:

@@ -215,6 +215,7 @@ def test_the_doctor_warns_when_settings_contradict_what_photos_took(
     found = findings(capsys)["capacity"]
     assert "MASKLINE_WORK_BUDGET_SECONDS 24 is below 60.0" in found["message"]
     assert "MASKLINE_ACK_DEADLINE_SECONDS 60 is below 80.0" in found["message"]
+    assert "1 can serve 2 images/s" in found["message"]
     assert (found["ok"], found["next"]) == (True, "adjust these settings")
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from deploy import bundle
 from deploy.requirements import PYTHON
+from shared import capacity, pipeline
 from tests.deploy.terraform.checks import CHECKS, Check, of
 from tests.deploy.terraform.conftest import PRODUCT
 from tests.deploy.terraform.offline import ROOT, Resource, Workspace
@@ -45,6 +46,14 @@ def test_it_needs_one_provider_and_guesses_no_times() -> None:
 def test_every_example_is_planned_here(smallest: list[Resource], product: list[Resource]) -> None:
     assert {path.name for path in (ROOT / "terraform/examples").iterdir()} == {"smallest.tfvars", "product.tfvars"}
     assert 100 < len(smallest) < len(product)
+
+
+def test_a_peak_gets_the_instances_that_the_arithmetic_gives(product: list[Resource]) -> None:
+    example = (ROOT / "terraform/examples/product.tfvars").read_text("utf-8")
+    (photos,) = re.findall(r"^peak_images_per_s *= (\d+)$", example, re.M)
+    (service,) = of(product, "cloud_run_v2_service")
+    wanted = capacity.instances(pipeline.load().capacity["gcp"], float(photos), quota=3)
+    assert service.values["template"][0]["scaling"][0]["max_instance_count"] == wanted == 2
 
 
 def test_what_is_uploaded_is_each_functions_bundle(fresh: Workspace, smallest: list[Resource]) -> None:
