@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -61,6 +62,7 @@ class Service:
         self.log("ready", device=loaded.device.kind, coldStart=loaded.cold_start.to_data())
         if self.record:
             self.record.ready(pipeline.manifest, loaded.cold_start)
+        gc.freeze()  # a full collection of all that was imported would stop the loop for 0.1 s
         if not self._pipeline.done():
             self._pipeline.set_result(pipeline)
 

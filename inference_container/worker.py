@@ -57,6 +57,7 @@ def run(directory: Path, name: str, sockets: Sequence[socket.socket]) -> None:
         manifest = device.manifest.to_json()
         send(mine, {"kind": device.kind, "manifest": manifest, "phases": phases})
     settings = Settings.from_env()
+    gc.freeze()  # what a GPU's worker loaded after it was forked
     serve(_segmenter(device, fits, settings), mine, settings.work_budget_seconds)
 
 
