@@ -200,7 +200,12 @@ def compared(bench: Bench) -> dict[str, dict[str, Any]]:
 
 
 def of_variant(rounds: Sequence[dict[str, Figures]], name: str) -> dict[str, Any]:
-    return {key: spread([row[name][key] for row in rounds]) for key in rounds[0][name]}
+    """Each figure, and what it is of the reference's in the same round."""
+    figures: dict[str, Any] = {}
+    for key in rounds[0][name]:
+        figures[key] = spread([row[name][key] for row in rounds])
+        figures[f"{key}_ratio"] = spread([row[name][key] / row[REFERENCE][key] for row in rounds])
+    return figures
 
 
 def _say(text: str) -> None:
