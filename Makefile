@@ -39,6 +39,9 @@ bench: $(VENV)/test  ## the benchmarks; each prints one JSON line last
 	$(VENV)/bin/python -m benchmarks.fairness
 	$(VENV)/bin/python -m benchmarks.system --photos $(PHOTOS)
 	$(VENV)/bin/python -m benchmarks.container
+	$(VENV)/bin/python -m benchmarks.known
+	$(VENV)/bin/python -m benchmarks.variants
+	$(VENV)/bin/python -m benchmarks.forward
 	$(VENV)/bin/python -m benchmarks.roofline
 	$(VENV)/bin/python -m benchmarks.plots
 

@@ -13,7 +13,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ STAGES = ("decode", "forward", "encode")
 BATCHES = (1, 4, 8)
 BATCH = 64  # of a GPU alone
 PATIENCE = 600.0  # s until a worker must have answered, however busy the machine is
+Workers = Sequence["subprocess.Popen[str]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Rate:
 class Ceiling:
     """Workers for the photos in `folder` (`0.jpg`, `1.jpg` …)."""
 
-    def __init__(self, folder: Path, device: str, workers: Sequence[subprocess.Popen[str]]) -> None:
+    def __init__(self, folder: Path, device: str, workers: Workers) -> None:
         self._folder = folder
         self._device = device
         self._workers = workers
@@ -65,23 +66,35 @@ class Ceiling:
         return [bytes.fromhex(mask) for mask in _ask(self._workers[0], "masks", 0)["masks"]]
 
     def _all(self, work: str, seconds: float) -> Rate:
-        for worker in self._workers:
-            _tell(worker, work, seconds)
-        return _sum([_heard(worker) for worker in self._workers])
+        return together(self._workers, work, seconds)
 
 
 @contextmanager
 def ceiling(folder: Path, device: str, cores: int) -> Iterator[Ceiling]:
-    command = [sys.executable, "-m", "benchmarks.ceiling", str(folder), device]
-    workers = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(cores)]
+    with started(["benchmarks.ceiling", str(folder), device], cores) as workers:
+        yield Ceiling(folder, device, workers)
+
+
+@contextmanager
+def started(module: Sequence[str], count: int, environ: Mapping[str, str] | None = None) -> Iterator[Workers]:
+    """`count` processes of a module that answers lines as this one does, all of them ready."""
+    command = [sys.executable, "-m", *module]
+    workers = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=environ) for _ in range(count)]
     try:
         for worker in workers:
             _heard(worker)
-        yield Ceiling(folder, device, workers)
+        yield workers
     finally:
         for worker in workers:
             worker.terminate()
             worker.wait(20)
+
+
+def together(workers: Workers, work: str, seconds: float) -> Rate:
+    """All of them at once, and what they did in sum."""
+    for worker in workers:
+        _tell(worker, work, seconds)
+    return _sum([_heard(worker) for worker in workers])
 
 
 def _ask(worker: subprocess.Popen[str], work: str, seconds: float) -> dict[str, Any]:
@@ -114,6 +127,28 @@ def _sum(parts: Sequence[dict[str, Any]]) -> Rate:
     return Rate(sum(part["count"] / part["seconds"] for part in parts), cpu, stages)
 
 
+class Watch:
+    """Seconds by stage, of one window at a time."""
+
+    def __init__(self) -> None:
+        self._spent = dict.fromkeys(STAGES, 0.0)
+
+    def timed(self, stage: str, work: Callable[[], Any]) -> Any:
+        began = time.monotonic()
+        done = work()
+        self._spent[stage] += time.monotonic() - began
+        return done
+
+    def window(self, step: Callable[[], int], seconds: float) -> dict[str, Any]:
+        """`step` says how many photos it did."""
+        self._spent = dict.fromkeys(STAGES, 0.0)
+        began, cpu, count = time.monotonic(), time.process_time(), 0
+        while time.monotonic() < began + seconds:
+            count += step()
+        spent = {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}
+        return {"count": count, "stages": self._spent} | spent
+
+
 class _Worker:
     def __init__(self, folder: Path, device: Device) -> None:
         from inference_container.cells import laid_out
@@ -121,13 +156,13 @@ class _Worker:
         from inference_container.encode import encode
         from inference_container.resample import decode
 
-        self._photos = [path.read_bytes() for path in sorted(folder.glob("*.jpg"), key=lambda path: int(path.stem))]
+        self._photos = photos_in(folder)
         self._device = device
         self._decode: Callable[[bytes], Photo] = lambda data: decode(data, device.manifest.input_size)
         self._encode: Callable[[Photo, Any], bytes] = lambda photo, classes: (
             encode(laid_out(classes, photo.width, photo.height), device.manifest.classes).png
         )
-        self._spent = dict.fromkeys(STAGES, 0.0)
+        self._watch = Watch()
         self._next = 0
 
     def answer(self, work: str, seconds: float) -> dict[str, Any]:
@@ -137,12 +172,7 @@ class _Worker:
             step = self._batch(int(work.removeprefix("whole")))
         else:
             step = {"codec": self._codec, "forward": self._forward}[work]()
-        self._spent = dict.fromkeys(STAGES, 0.0)
-        began, cpu, count = time.monotonic(), time.process_time(), 0
-        while time.monotonic() < began + seconds:
-            count += step()
-        spent = {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}
-        return {"count": count, "stages": self._spent} | spent
+        return self._watch.window(step, seconds)
 
     def _batch(self, size: int) -> Callable[[], int]:
         def step() -> int:
@@ -155,8 +185,8 @@ class _Worker:
 
         def step() -> int:
             data = self._turn()
-            photo = self._timed("decode", lambda: self._decode(data))
-            self._timed("encode", lambda: self._encode(photo, maps[data]))
+            photo = self._watch.timed("decode", lambda: self._decode(data))
+            self._watch.timed("encode", lambda: self._encode(photo, maps[data]))
             return 1
 
         return step
@@ -165,27 +195,33 @@ class _Worker:
         batch = [self._decode(self._photos[0]).pixels] * (BATCH if self._device.kind == "cuda" else 1)
 
         def step() -> int:
-            self._timed("forward", lambda: self._device.segment(batch))
+            self._watch.timed("forward", lambda: self._device.segment(batch))
             return len(batch)
 
         return step
 
     def _whole(self, files: Sequence[bytes]) -> list[bytes]:
         """All photos have one shape at model size."""
-        photos = self._timed("decode", lambda: [self._decode(data) for data in files])
-        maps = self._timed("forward", lambda: self._device.segment([photo.pixels for photo in photos]))
-        masks: list[bytes] = self._timed("encode", lambda: list(map(self._encode, photos, maps)))
+        photos = self._watch.timed("decode", lambda: [self._decode(data) for data in files])
+        maps = self._watch.timed("forward", lambda: self._device.segment([photo.pixels for photo in photos]))
+        masks: list[bytes] = self._watch.timed("encode", lambda: list(map(self._encode, photos, maps)))
         return masks
 
     def _turn(self) -> bytes:
         self._next += 1
         return self._photos[self._next % len(self._photos)]
 
-    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
-        began = time.monotonic()
-        done = work()
-        self._spent[stage] += time.monotonic() - began
-        return done
+
+def photos_in(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(folder.glob("*.jpg"), key=lambda path: int(path.stem))]
+
+
+def serve(answer: Callable[[str, float], dict[str, Any]]) -> None:
+    """Say that this worker is ready, then answer every line with one."""
+    print("{}", flush=True)
+    for line in sys.stdin:
+        work, seconds = line.split()
+        print(json.dumps(answer(work, float(seconds))), flush=True)
 
 
 def _work(folder: Path, device: str) -> None:
@@ -194,11 +230,7 @@ def _work(folder: Path, device: str) -> None:
 
     loaded = Device(STARTER, device)
     loaded.warm_up()
-    worker = _Worker(folder, loaded)
-    print("{}", flush=True)
-    for line in sys.stdin:
-        work, seconds = line.split()
-        print(json.dumps(worker.answer(work, float(seconds))), flush=True)
+    serve(_Worker(folder, loaded).answer)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Device:
         loaded = bundle.load(directory, self.kind)
         self.manifest: Manifest = loaded.manifest
         self._module = loaded.module.half() if self.kind == "cuda" else loaded.module
-        self._graphs = Graphs(self._forward) if self.kind == "cuda" else None
+        self._graphs = Graphs(self.forward) if self.kind == "cuda" else None
         self._staged = torch.empty(0, dtype=torch.uint8)  # pinned, once it is used
 
     def warm_up(self) -> None:
@@ -68,18 +68,18 @@ class Device:
                 raise DeviceBroken("the device failed") from error
             raise Retryable("the network failed on this photo") from error
 
-    @torch.inference_mode()
-    def _segment(self, photos: Sequence[Pixels]) -> list[ClassMap | None]:
-        moved = self._moved(photos)
-        finite, classes = self._graphs(moved) if self._graphs else self._forward(moved)
-        maps = classes.cpu().numpy()
-        return [one if good else None for one, good in zip(maps, finite.tolist(), strict=True)]
-
-    def _forward(self, photos: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, photos: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (n, h, w, 3) -> whether each answer is finite (n,), and class ids (n, h, w)."""
         logits = self._module(photos.permute(0, 3, 1, 2))  # a transposed view: it is channels last already
         finite = logits.sum((1, 2, 3), dtype=torch.float32).isfinite()  # NaN and inf survive a sum
         return finite, class_ids(logits, self.manifest.output_stride)
+
+    @torch.inference_mode()
+    def _segment(self, photos: Sequence[Pixels]) -> list[ClassMap | None]:
+        moved = self._moved(photos)
+        finite, classes = self._graphs(moved) if self._graphs else self.forward(moved)
+        maps = classes.cpu().numpy()
+        return [one if good else None for one, good in zip(maps, finite.tolist(), strict=True)]
 
     def _moved(self, photos: Sequence[Pixels]) -> Tensor:
         """uint8 (n, h, w, 3) on the device."""

@@ -242,10 +242,13 @@ def test_the_command_learns_the_toy_and_writes_an_evaluated_bundle(
     options = "--passes 24 --batch 4 --sizes 0:64 --workers 1 --seed 1"
     command.main(["--data", str(data), "--out", str(out), *options.split()])
     sheets = [tmp_path / "sheets" / f"{name}-{which}.jpg" for name in ("pets", "people") for which in ("worst", "best")]
-    evaluation.main(["--data", str(data), "--model", str(out / "bundle"), "--pictures", str(tmp_path / "sheets")])
+    shown = ["--pictures", str(tmp_path / "sheets"), "--bootstrap", "50"]
+    evaluation.main(["--data", str(data), "--model", str(out / "bundle"), *shown])
     assert sorted((tmp_path / "sheets").iterdir()) == sorted(sheets)
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert report["test"]["pets"]["foregroundIoU"] > 0.6
+    low, high = report["bootstrap"]["pets"]["foregroundIoU"]
+    assert low <= report["test"]["pets"]["foregroundIoU"] <= high
     manifest = bundle.read_manifest(out / "bundle")
     assert manifest.metrics["test"]["people"]["photos"] == 3
     assert str(tmp_path) not in manifest.to_json()
@@ -280,6 +283,21 @@ def test_tally_counts_foreground_classes_and_species() -> None:
     assert report["foregroundIoU"] == pytest.approx(1 / 4)
     assert report["classIoU"]["cat"] == pytest.approx(1 / 2)
     assert report["speciesAccuracy"] == pytest.approx(1 / 2)
+
+
+def test_an_interval_holds_the_figure_repeats_and_is_a_point_where_all_photos_are_alike(data: Path) -> None:
+    def answer(name: str, source: str, found: list[int]) -> evaluation.Answer:
+        entry = dataset.Entry(name, "photo", "person", source, data, data)
+        return evaluation.Answer(entry, np.array([[0, 1, 1, 1]], np.uint8), np.array([found], np.uint8), 0.1)
+
+    alike = [answer("pets", "toy", [0, 1, 1, 0])] * 5
+    mixed = [answer("people", "toy", [0, 1, 1, 1]), answer("people", "toy", [0, 1, 0, 0])] * 10
+    found = evaluation.bootstrapped([*alike, *mixed], 200)
+    assert found == evaluation.bootstrapped([*alike, *mixed], 200)
+    assert set(found) == {"pets", "pets/toy", "people", "people/toy"}
+    assert found["pets"]["foregroundIoU"] == [pytest.approx(2 / 3, abs=1e-4)] * 2
+    low, high = found["people"]["foregroundIoU"]
+    assert 1 / 3 < low < 2 / 3 < high < 1
 
 
 def test_a_mask_has_the_photos_own_size() -> None:
