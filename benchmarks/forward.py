@@ -7,8 +7,8 @@ What limits it: on a GPU, launching a hundred small kernels, whatever the batch;
 
 `kernels`: from pixels on the device to class ids on it. `graph`: the same, as one launch, and what capturing it takes.
 `whole`: from pixels in memory to class ids in memory, copies and all, as a worker does it: with graphs on a GPU.
-Milliseconds of a batch, on the clock and of CPU: the mean of a window, which on a GPU ends when all of it has finished.
-Windows take turns.
+`best_batch`: the smallest that a larger one does not beat by 5 % (`shared.capacity`). Milliseconds of a batch, on the
+clock and of CPU: the mean of a window, which on a GPU ends when all of it has finished. Windows take turns.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from inference_container.device import Device
 from inference_container.graphs import Graphs
 from inference_container.manifest import STARTER
 from inference_container.shapes import target_shape
+from shared.capacity import best_batch
 
 BATCHES = (1, 4, 8, 64)
 Work = Callable[[], Any]
@@ -40,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for batch in options.batches:
         rows[str(batch)] = measured(device, (batch, height, width, 3), options.rounds, options.seconds)
         print(f"{batch:3} photos: " + ", ".join(_said(rows[str(batch)])), file=sys.stderr, flush=True)
-    finish("forward", {"device": device.kind, "shape": [height, width], "torch": torch.__version__, "batches": rows})
+    best = best_batch({int(batch): row["whole_ms"]["median"] for batch, row in rows.items()})
+    about = {"device": device.kind, "shape": [height, width], "torch": torch.__version__}
+    finish("forward", about | {"batches": rows, "best_batch": best})
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -22,7 +22,7 @@ from inference_container.cells import laid_out
 from inference_container.device import ClassMap, Device, Pixels
 from inference_container.encode import png
 from inference_container.manifest import STARTER
-from inference_container.preprocess import resize
+from inference_container.preprocess import resize, whole
 from inference_container.readout import class_ids
 
 SIDE = 256  # px
@@ -70,7 +70,7 @@ def small(data: bytes) -> tuple[Pixels, tuple[int, int]]:
     with Image.open(io.BytesIO(data)) as image:
         size = image.size
         image.draft("RGB", (SIDE, SIDE))
-        return np.array(resize(image, (SIDE, SIDE))), size
+        return np.array(resize(image, (SIDE, SIDE), whole(image))), size
 
 
 def _work(folder: Path, network: str) -> None:
