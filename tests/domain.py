@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from shared import delivery, ids, settle
+from shared import delivery, ids, ports, settle
 from shared.accept import accept, publish
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
@@ -22,6 +22,7 @@ from shared.envelope import Push
 from shared.errors import Conflict, Retryable
 from shared.events import FINALIZED, SegmentRequested, Uploaded
 from shared.logs import Log
+from shared.outcomes import each
 from shared.ports import Data, Document, Documents, ObjectInfo, Where
 from shared.prediction import Prediction, State
 from shared.runtime import Runtime
@@ -81,8 +82,17 @@ class Steered:
 Message = tuple[str, bytes, dict[str, str]]  # topic, data, attributes
 
 
+class OneByOne:
+    """Of topics that publish: many as one after the other."""
+
+    publish: Callable[[str, bytes, Mapping[str, str]], str]
+
+    def publish_all(self, topic: str, messages: Sequence[ports.Message]) -> list[str | Exception]:
+        return each(lambda message: self.publish(topic, *message), messages)
+
+
 @dataclass
-class Queue:
+class Queue(OneByOne):
     """Topics that remember; while `down`, nothing is published."""
 
     messages: list[Message] = field(default_factory=list)

@@ -43,6 +43,7 @@ from tests.chaos.faults import Fault, FaultyDocuments, FaultyObjects, FaultyServ
 from tests.chaos.history import RANK
 from tests.chaos.memory import MemoryDocuments, MemoryObjects
 from tests.chaos.virtual import BEGIN, Loop, blocking, wait
+from tests.domain import OneByOne
 
 T = TypeVar("T")
 FIRST, LAST = "accept", "settle"
@@ -215,7 +216,7 @@ class Container(Process):
             self.dead.set_result(None)
 
 
-class Broker:
+class Broker(OneByOne):
     """The embedded broker's own queues and routes, with pushes that are calls."""
 
     def __init__(self, world: Simulation) -> None:
