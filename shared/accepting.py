@@ -14,6 +14,7 @@ from shared.logs import Log
 from shared.runtime import Runtime
 
 THREADS = 16  # as many as requests that one instance gets at once: `pipeline.yaml`, a test compares
+_PAUSE = 0.002  # s: less than the wait for the disk that those who come meanwhile are spared
 
 
 def accepting(runtime: Runtime, log: Log) -> Callable[[Uploaded], Awaitable[None]]:
@@ -22,7 +23,7 @@ def accepting(runtime: Runtime, log: Log) -> Callable[[Uploaded], Awaitable[None
     Where writes may share a commit, all events that wait go together; elsewhere each goes by itself, on a thread.
     """
     if runtime.together is not None:
-        return Gathering(partial(accept_all, runtime, log)).run
+        return Gathering(partial(accept_all, runtime, log), lambda: _PAUSE).run
     threads = ThreadPoolExecutor(THREADS, "accept")
 
     async def alone(event: Uploaded) -> None:
