@@ -51,8 +51,7 @@ class Gathering(Generic[T, R]):
             self._groups = None
 
     async def _serve(self, group: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
-        work = partial(at_once, self._work, [item for item, _ in group])
-        outcomes = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        outcomes = await self._worked([item for item, _ in group])
         for (_, answer), outcome in zip(group, outcomes, strict=True):
             if answer.done():
                 continue  # cancelled meanwhile
@@ -60,3 +59,7 @@ class Gathering(Generic[T, R]):
                 answer.set_exception(outcome)
             else:
                 answer.set_result(outcome)
+
+    async def _worked(self, items: Sequence[T]) -> Sequence[R | Exception]:
+        work = partial(at_once, self._work, items)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -23,9 +23,9 @@ from shared.errors import Conflict, Retryable
 from shared.events import FINALIZED, SegmentRequested, Uploaded
 from shared.logs import Log
 from shared.outcomes import each
-from shared.ports import Data, Document, Documents, ObjectInfo, Where
+from shared.ports import Data, Document, ObjectInfo, Where
 from shared.prediction import Prediction, State
-from shared.runtime import Runtime
+from shared.runtime import Runtime, Together
 from shared.settings import Settings
 
 
@@ -42,7 +42,7 @@ PHOTO = photo()
 class Steered:
     """Documents whose clock runs `ahead`, and whose next write happens although its caller is told `lost`."""
 
-    documents: Documents
+    documents: LocalDocuments
     ahead: timedelta = timedelta()
     lost: Exception | None = None
 
@@ -119,7 +119,12 @@ class World:
 
     @property
     def runtime(self) -> Runtime:
-        return Runtime(self.settings, self.documents, self.objects, self.queue, LocalServices(self.documents))
+        services = LocalServices(self.documents)
+        return Runtime(self.settings, self.documents, self.objects, self.queue, services, self.together)
+
+    @property
+    def together(self) -> Together:
+        return Together(self.documents.documents.together, self.objects.together)
 
     @property
     def log(self) -> Log:
@@ -197,7 +202,7 @@ class World:
         return taken
 
     def close(self) -> None:
-        self.documents.documents.close()  # type: ignore[attr-defined]
+        self.documents.documents.close()
         self.objects.close()
 
 
