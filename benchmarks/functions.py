@@ -171,9 +171,8 @@ def unpacked(folder: Path, behind: Backends) -> tuple[dict[str, int], list[Funct
 
 def function(stage: str, folder: Path, python: Path, behind: Backends) -> Function:
     row = pipeline.load().stages[stage]
-    framework = {"FUNCTION_USE_ASGI": "true"} if row.signature == "http" else {"THREADS": str(row.concurrency)}
     options = ("--target", row.entry, "--signature-type", row.signature)
-    return Function(stage, folder, python, options, clean() | behind.environment(stage) | framework)
+    return Function(stage, folder, python, options, clean() | behind.environment(stage) | row.server)
 
 
 def plain(name: str, source: str, beside: Function, environment: dict[str, str]) -> Function:

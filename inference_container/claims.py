@@ -8,25 +8,35 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any
 
-from inference_container.gathering import Gathering
 from inference_container.manifest import Manifest
 from inference_container.turns import Turns
 from shared import delivery, ids
 from shared.delivery import Claim, Refusal
 from shared.errors import Conflict
 from shared.events import SegmentRequested
+from shared.gathering import Gathering
+from shared.outcomes import together
 from shared.ports import ObjectInfo
 from shared.prediction import Prediction
 from shared.results import File, objects_of
 from shared.runtime import Runtime
 
 TOPIC = "segment"
+Making = Callable[..., Awaitable[Any]]  # of a blocking call and its arguments
+
+
+def _gathered(block: Callable[[], AbstractContextManager[object]], pause: Callable[[], float]) -> Making:
+    """Calls that share `block`."""
+    gathering: Gathering[Callable[[], Any], Any] = Gathering(
+        lambda calls: together(block, lambda call: call(), calls), pause
+    )
+    return lambda call, *arguments, **named: gathering.run(functools.partial(call, *arguments, **named))
 
 
 class Claims:
@@ -39,10 +49,11 @@ class Claims:
         self.turns = Turns()
         self._threads = ThreadPoolExecutor(threads, "store")
         self._store = runtime.store
-        self._documents = self._objects = self._blocking
+        self._documents: Making = self._blocking
+        self._objects: Making = self._blocking
         if runtime.together is not None:
-            self._documents = Gathering(runtime.together.documents, pause).run
-            self._objects = Gathering(runtime.together.objects, pause).run
+            self._documents = _gathered(runtime.together.documents, pause)
+            self._objects = _gathered(runtime.together.objects, pause)
 
     async def _blocking(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(

@@ -53,7 +53,7 @@ class Push:
     async def deliver(self, request: Request) -> Response:
         """204 acknowledges; 403, 429 and 503 ask for the message again."""
         try:
-            await self._check_pusher(request)
+            await pushers.check_headers(self._service.settings, request.headers)
             with self._service.admission.entered() as place:
                 pipeline = await self._service.pipeline()
                 wanted = _read(await body_of(request, _ENVELOPE_BYTES))
@@ -68,12 +68,6 @@ class Push:
         except (MasklineError, OSError, MemoryError) as error:
             return refused(error if isinstance(error, Retryable) else Retryable(_NOT_NOW))
         return Response(status_code=204)
-
-    async def _check_pusher(self, request: Request) -> None:
-        """Raises `Denied`. In a thread, for a token may have to be verified with keys from afar."""
-        if self._service.settings.profile == "gcp":
-            given, host = request.headers.getlist("authorization"), request.headers.get("host", "")
-            await asyncio.to_thread(pushers.check, self._service.settings, given, host)
 
     async def _deliver(self, wanted: SegmentRequested, pipeline: Pipeline, place: Place) -> None:
         async with self._claims.turns.together():

@@ -1,7 +1,8 @@
 """`python -m local.function STAGE --port N`: one function of `pipeline.yaml` under functions-framework, on loopback.
 
 The file that runs is the one that is deployed, and so is the server: gunicorn with the threads of its concurrency, or
-its uvicorn worker for an async function. Only `GET /healthz` is added, which Cloud Run does not ask functions for.
+its uvicorn worker for an async function. Only `GET /healthz` is added, which Cloud Run does not ask functions for; the
+API has its own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 import functions_framework
 import gunicorn.app.base
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from local import child
 from shared import pipeline
@@ -60,20 +63,23 @@ def serve(stage: pipeline.Stage, port: int) -> None:
         "workers": 1,
         "timeout": 0,
         "graceful_timeout": _GRACE,
+        "keepalive": 75,
         "loglevel": "error",
         "limit_request_line": 0,
         "control_socket_disable": True,
         "post_fork": _with_its_master,
     }
-    if stage.signature == "http":
+    if stage.asynchronous:
         from functions_framework.aio import create_asgi_app
 
         app = create_asgi_app(stage.entry, source, stage.signature)  # type: ignore[no-untyped-call]
-        Server(app, options | {"worker_class": "uvicorn_worker.UvicornWorker"}).run()
+        worker: dict[str, Any] = {"worker_class": "uvicorn_worker.UvicornWorker"}
+        healthy = app if stage.public else with_health_async(app)
     else:
         flask = functions_framework.create_app(stage.entry, source, stage.signature)  # type: ignore[no-untyped-call]
-        threads = {"worker_class": "gthread", "threads": stage.concurrency, "keepalive": 75}
-        Server(with_health(flask.wsgi_app), options | threads).run()
+        worker = {"worker_class": "gthread", "threads": stage.concurrency}
+        healthy = with_health(flask.wsgi_app)
+    Server(healthy, options | worker).run()
 
 
 def _with_its_master(arbiter: Any, worker: Any) -> None:
@@ -87,6 +93,14 @@ def with_health(app: Wsgi) -> Wsgi:
             return app(environ, start_response)
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
         return [b"ok\n"]
+
+    return answer
+
+
+def with_health_async(app: ASGIApp) -> ASGIApp:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and scope["path"] == "/healthz"
+        await (PlainTextResponse("ok\n") if asked else app)(scope, receive, send)
 
     return answer
 

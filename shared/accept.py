@@ -1,4 +1,4 @@
-"""Accept one upload: find or make its prediction, look at the photo's header, put it on the queue.
+"""Accept uploads: find or make each one's prediction, look at the photo's header, put it on the queue.
 
 Deliveries repeat and race, and a process may die between any two steps. What makes that harmless: the prediction of a
 generation is found again (its id is the announced one, or a hash of the generation), and whatever is QUEUED when an
@@ -7,14 +7,18 @@ event comes back is published again; the claim protocol drops the copy.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from shared import cache, ids, quotas
 from shared.errors import AlreadyExists, NotFound, OverQuota, Rejected
 from shared.events import SegmentRequested, Uploaded
 from shared.logs import Log
+from shared.outcomes import at_once, each, together
 from shared.ports import ObjectInfo
 from shared.prediction import Phase, Prediction, Reason, State
 from shared.probe import Header, probe
@@ -25,20 +29,65 @@ _GONE = "The photo was deleted before it could be read."
 TOPIC = "segment"
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What an upload's prediction is to say; `new`: it does not say so yet."""
+
+    prediction: Prediction
+    new: bool
+
+
 def accept(runtime: Runtime, event: Uploaded, log: Log) -> None:
     """Raises `Retryable` for passing faults: the event must then come again."""
+    (failed,) = accept_all(runtime, log, [event])
+    if failed is not None:
+        raise failed
+
+
+def accept_all(runtime: Runtime, log: Log, events: Sequence[Uploaded]) -> list[Exception | None]:
+    """Each event's error, if it has one: that event must come again, whatever became of the others.
+
+    Step by step for all of them, so that they share what is dear. No photo is looked at while the store is locked, and
+    nothing is published before its record is durable.
+    """
+    decided = each(partial(_decide, runtime, log), events)
+    recorded = _record_all(runtime, decided)
+    for before, after in zip(decided, recorded, strict=True):
+        if isinstance(before, _Decided) and before.new and isinstance(after, Prediction):
+            log(after.state.value.lower(), prediction_id=after.id, trace=after.trace, **after.error)
+    published = _publish_all(runtime, recorded)
+    return [outcome if isinstance(outcome, Exception) else None for outcome in published]
+
+
+def _decide(runtime: Runtime, log: Log, event: Uploaded) -> _Decided | None:
+    """None: there is nothing to record or to publish."""
     if event.bucket != runtime.settings.uploads_bucket:
         log.warning("ignored", bucket=event.bucket, message="not the uploads bucket")
-        return
+        return None
     prediction = _announced(runtime, event) or _copied(runtime, event)
     if prediction.deleted:  # its photo arrived after its owner had it deleted: nobody could see or delete it later
         runtime.objects.delete(event.bucket, event.object, event.generation)
-        return
-    if prediction.state is State.AWAITING_UPLOAD:
-        prediction = _inspect(runtime, event, prediction)
-        log(prediction.state.value.lower(), prediction_id=prediction.id, trace=prediction.trace, **prediction.error)
-    if prediction.state is State.QUEUED:
-        publish(runtime, prediction)
+        return None
+    if prediction.state is not State.AWAITING_UPLOAD:
+        return _Decided(prediction, new=False)
+    return _Decided(_inspected(runtime, event, prediction), new=True)
+
+
+def _record_all(
+    runtime: Runtime, decided: Sequence[_Decided | Exception | None]
+) -> list[Prediction | Exception | None]:
+    """What the store says of each, durably."""
+    anything = any(isinstance(one, _Decided) and one.new for one in decided)
+    block = runtime.together.documents if runtime.together and anything else nullcontext
+    return together(block, partial(_record, runtime), decided)
+
+
+def _publish_all(runtime: Runtime, recorded: Sequence[Prediction | Exception | None]) -> list[object]:
+    """All that are QUEUED, by one request. Who could not be published has failed."""
+    queued = [one for one in recorded if isinstance(one, Prediction) and one.state is State.QUEUED]
+    messages = [requested(prediction).to_message() for prediction in queued]
+    sent = iter(at_once(partial(runtime.topics.publish_all, TOPIC), messages))
+    return [next(sent) if isinstance(one, Prediction) and one.state is State.QUEUED else one for one in recorded]
 
 
 def publish(runtime: Runtime, prediction: Prediction) -> None:
@@ -93,21 +142,21 @@ def _draft(prediction_id: str, event: Uploaded, settings: Settings) -> Predictio
     )
 
 
-def _inspect(runtime: Runtime, event: Uploaded, prediction: Prediction) -> Prediction:
-    """Decide by the header alone, and record it: QUEUED or REJECTED, or SUCCEEDED if the cache has the answer."""
+def _inspected(runtime: Runtime, event: Uploaded, prediction: Prediction) -> Prediction:
+    """Decided by the header alone: QUEUED or REJECTED, or SUCCEEDED if the cache has the answer."""
     prediction = replace(prediction, generation=event.generation)
     try:
         info = runtime.objects.stat(event.bucket, event.object, event.generation)
         header = probe(_reader(runtime, info), info.size)
         _charge(runtime, prediction, info)
     except NotFound:
-        return _record(runtime, prediction.failed(Reason.SOURCE_MISSING, _GONE))
+        return prediction.failed(Reason.SOURCE_MISSING, _GONE)
     except Rejected as rejection:
         reason = Reason(rejection.reason)
-        return _record(runtime, prediction.failed(reason, str(rejection), State.REJECTED))
+        return prediction.failed(reason, str(rejection), State.REJECTED)
     except OverQuota as refusal:
-        return _record(runtime, prediction.failed(Reason.QUOTA_EXCEEDED, str(refusal), State.REJECTED))
-    return _record(runtime, cache.answer(runtime, prediction, info) or _queued(prediction, info, header))
+        return prediction.failed(Reason.QUOTA_EXCEEDED, str(refusal), State.REJECTED)
+    return cache.answer(runtime, prediction, info) or _queued(prediction, info, header)
 
 
 def _charge(runtime: Runtime, prediction: Prediction, info: ObjectInfo) -> None:
@@ -137,7 +186,15 @@ def _input(info: ObjectInfo, header: Header) -> dict[str, Any]:
     }
 
 
-def _record(runtime: Runtime, decided: Prediction) -> Prediction:
+def _record(runtime: Runtime, decided: _Decided | None) -> Prediction | None:
+    if decided is None:
+        return None
+    if not decided.new:
+        return decided.prediction
+    return _stored(runtime, decided.prediction)
+
+
+def _stored(runtime: Runtime, decided: Prediction) -> Prediction:
     """Store the decision, unless somebody decided before: then what they wrote counts."""
     if ids.announced_id(decided.object) != decided.id:
         try:

@@ -11,7 +11,12 @@ from typing import Any
 
 from shared.errors import Malformed
 
+_NO_PUSH = "the body is not a Pub/Sub push envelope"
 _JSON = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` makes one for each push: more work than the push's JSON
+
+
+class NoPush(Malformed):
+    """Nothing that Pub/Sub would send, whatever was published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +31,16 @@ class Push:
 
 
 def decode(body: bytes) -> Push:
-    """Raises `Malformed` for anything that is not a push envelope."""
+    """Raises `NoPush`, or `Malformed` for a push with something else in it than Pub/Sub's data and attributes."""
     try:
         return from_json(json.loads(body))
     except (ValueError, RecursionError):
-        raise Malformed("the body is not a Pub/Sub push envelope") from None
+        raise NoPush(_NO_PUSH) from None
 
 
 def from_json(envelope: Any) -> Push:
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("message"), dict):
+        raise NoPush(_NO_PUSH)
     try:
         message = envelope["message"]
         attributes = message.get("attributes") or {}
@@ -47,7 +54,7 @@ def from_json(envelope: Any) -> Push:
             delivery_attempt=int(envelope.get("deliveryAttempt") or 1),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, binascii.Error):
-        raise Malformed("the body is not a Pub/Sub push envelope") from None
+        raise Malformed(_NO_PUSH) from None
 
 
 def encode(push: Push, publish_time: str) -> bytes:

@@ -35,8 +35,19 @@ class Stage:
     max_instances: int
     concurrency: int = 0  # containers: derived from the batch settings
     entry: str = ""
-    signature: str = ""
+    signature: str = ""  # http: an async function that gets the request; cloudevent: a plain one that gets an event
+    public: bool = False  # everybody may call it: it checks for itself who does
     local: bool = True  # false: only the cloud has it
+
+    @property
+    def asynchronous(self) -> bool:
+        """Which of functions-framework's servers it runs on, also for Terraform (`modules/function`)."""
+        return self.signature == "http"
+
+    @property
+    def server(self) -> dict[str, str]:
+        """Variables by which functions-framework chooses its server."""
+        return {"FUNCTION_USE_ASGI": "true"} if self.asynchronous else {"THREADS": str(self.concurrency)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +166,8 @@ def _bad_subscriptions(pipeline: Pipeline) -> list[str]:
                 problems.append(f"{s.name}: the {kind} {name!r} does not exist")
         if s.stage not in pipeline.stages:
             problems.append(f"{s.name}: the stage {s.stage!r} does not exist")
+        elif pipeline.stages[s.stage].public:
+            problems.append(f"{s.name}: the stage {s.stage!r} is open to everybody, who could push to it")
         if isinstance(s.ack_deadline, str) and s.ack_deadline not in Timings.__slots__:
             problems.append(f"{s.name}: no timing is called {s.ack_deadline!r}")
         if not 5 <= s.max_delivery_attempts <= 100:

@@ -141,12 +141,19 @@ class Objects(Protocol):
         whose answer's `Location` is then good for a resumable upload."""
 
 
+Message = tuple[bytes, Mapping[str, str]]  # data, attributes
+
+
 class Topics(Protocol):
     """Publish only: delivery is by push."""
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
         """Durable when it returns the message id. Subscribers see it at least once; `Misconfigured`: no such topic,
         `Malformed`: it is empty or too large."""
+
+    def publish_all(self, topic: str, messages: Sequence[Message]) -> Sequence[str | Exception]:
+        """As `publish` for each, with as few requests as may be: the id of each in order, or its error. One that is
+        refused takes no other with it."""
 
 
 @dataclass(frozen=True, slots=True)

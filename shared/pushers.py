@@ -14,11 +14,14 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import Denied, Misconfigured
 from shared.logs import Log
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
 
 _TAKEN_OUT = "SIGNATURE_REMOVED_BY_GOOGLE"
 _ISSUERS = ("https://accounts.google.com", "accounts.google.com")
@@ -43,6 +46,14 @@ def check(settings: Settings, authorizations: Sequence[str], host: str) -> None:
         raise Denied(_REFUSED)
     if not token.endswith("." + _TAKEN_OUT) and _verified(token) != claims:
         raise Denied(_REFUSED)
+
+
+async def check_headers(settings: Settings, headers: Headers) -> None:
+    """`check` on an event loop; where a token might have to be verified with keys from afar, in a thread."""
+    if settings.profile == "gcp":
+        import asyncio
+
+        await asyncio.to_thread(check, settings, headers.getlist("authorization"), headers.get("host", ""))
 
 
 def check_request(settings: Settings, log: Log) -> None:

@@ -3,7 +3,7 @@ locals {
   bundles = jsondecode(file("${var.bundles}/bundles.json")) # stage → file
 
   # Only the API takes requests from outside; it checks their tokens itself.
-  public = [for name, stage in local.functions : name if stage.signature == "http"]
+  public = [for name, stage in local.functions : name if try(stage.public, false)]
   deployed = merge(
     { for name, stage in local.functions : name => merge(stage, { name = name, region = var.region }) },
     { for pair in setproduct(local.public, var.regions) : join("-", pair) =>

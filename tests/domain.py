@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from shared import delivery, ids, settle
+from shared import delivery, ids, ports, settle
 from shared.accept import accept, publish
 from shared.adapters.local.documents import LocalDocuments
 from shared.adapters.local.objects import LocalObjects
@@ -22,9 +22,10 @@ from shared.envelope import Push
 from shared.errors import Conflict, Retryable
 from shared.events import FINALIZED, SegmentRequested, Uploaded
 from shared.logs import Log
-from shared.ports import Data, Document, Documents, ObjectInfo, Where
+from shared.outcomes import each
+from shared.ports import Data, Document, ObjectInfo, Where
 from shared.prediction import Prediction, State
-from shared.runtime import Runtime
+from shared.runtime import Runtime, Together
 from shared.settings import Settings
 
 
@@ -41,7 +42,7 @@ PHOTO = photo()
 class Steered:
     """Documents whose clock runs `ahead`, and whose next write happens although its caller is told `lost`."""
 
-    documents: Documents
+    documents: LocalDocuments
     ahead: timedelta = timedelta()
     lost: Exception | None = None
 
@@ -81,8 +82,17 @@ class Steered:
 Message = tuple[str, bytes, dict[str, str]]  # topic, data, attributes
 
 
+class OneByOne:
+    """Of topics that publish: many as one after the other."""
+
+    publish: Callable[[str, bytes, Mapping[str, str]], str]
+
+    def publish_all(self, topic: str, messages: Sequence[ports.Message]) -> list[str | Exception]:
+        return each(lambda message: self.publish(topic, *message), messages)
+
+
 @dataclass
-class Queue:
+class Queue(OneByOne):
     """Topics that remember; while `down`, nothing is published."""
 
     messages: list[Message] = field(default_factory=list)
@@ -109,7 +119,12 @@ class World:
 
     @property
     def runtime(self) -> Runtime:
-        return Runtime(self.settings, self.documents, self.objects, self.queue, LocalServices(self.documents))
+        services = LocalServices(self.documents)
+        return Runtime(self.settings, self.documents, self.objects, self.queue, services, self.together)
+
+    @property
+    def together(self) -> Together:
+        return Together(self.documents.documents.together, self.objects.together)
 
     @property
     def log(self) -> Log:
@@ -187,7 +202,7 @@ class World:
         return taken
 
     def close(self) -> None:
-        self.documents.documents.close()  # type: ignore[attr-defined]
+        self.documents.documents.close()
         self.objects.close()
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import functions_framework
 import httpx
 import pytest
 from hypothesis import given
@@ -27,11 +26,11 @@ from shared.logs import Log
 from shared.runtime import connect, runtime
 from shared.settings import Settings
 from tests.events import golden
+from tests.functions import function
 from tests.integration.containers import broker
 from tests.unit.test_pushers import PUSH, claims, handed_on
 
-ROOT = Path(__file__).resolve().parents[2]
-STAGES = {"accept": "on_upload", "settle": "on_sweep", "prewarm": "on_prewarm"}
+STAGES = ["accept", "settle", "prewarm"]
 HOST = "stage-abc-uc.a.run.app"
 
 
@@ -63,11 +62,8 @@ def strangers() -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("who", strangers())
 def test_a_function_takes_no_push_of_a_stranger(production: None, stage: str, who: str) -> None:
-    source = str(ROOT / "functions" / stage / "main.py")
-    app = functions_framework.create_app(STAGES[stage], source, "cloudevent")  # type: ignore[no-untyped-call]
     event = golden("uploaded.push" if stage == "accept" else "tick.push")
-    answer = app.test_client().post("/", json=event, headers=strangers()[who], base_url=f"https://{HOST}")
-    assert answer.status_code == 403
+    assert function(stage).post(event, strangers()[who], f"https://{HOST}") == 403
 
 
 @pytest.mark.parametrize("who", strangers())
@@ -151,14 +147,12 @@ def test_forged_notifications_are_acknowledged_once_and_make_nothing(
         monkeypatch.setenv("MASKLINE_BROKER_URL", queue.url)
         for variable in ("FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE"):
             monkeypatch.setenv(variable, "")
-        source = str(ROOT / "functions/accept/main.py")
-        app = functions_framework.create_app("on_upload", source, "cloudevent")  # type: ignore[no-untyped-call]
-        client = app.test_client()
+        accept = function("accept")
         for attribute, values in FORGED.items():
             for value in values:
                 event = golden("uploaded.push")
                 event["message"]["attributes"][attribute] = value
-                assert client.post("/", json=event).status_code == 200, (attribute, value[:20])
+                assert accept.post(event) == 200, (attribute, value[:20])
         assert queue.published == []
         opened: Any = runtime()
         for port in (opened.documents, opened.objects, opened.topics):

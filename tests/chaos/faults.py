@@ -18,6 +18,7 @@ from shared.ports import (
     Data,
     Document,
     Documents,
+    Message,
     ObjectInfo,
     Objects,
     Services,
@@ -194,6 +195,9 @@ class FaultyTopics:
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
         return self.plan.around("topics.publish", lambda: self.real.publish(topic, data, attributes), writes=True)
+
+    def publish_all(self, topic: str, messages: Sequence[Message]) -> Sequence[str | Exception]:
+        return self.plan.around("topics.publish", lambda: self.real.publish_all(topic, messages), writes=True)
 
 
 @dataclass

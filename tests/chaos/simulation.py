@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Any, TypeVar, cast
@@ -29,12 +30,14 @@ from inference_container.service import Service
 from local.broker.queue import Delivery, DeliveryQueue, Lease, Message, Outcome
 from local.broker.routes import Route, routes_of
 from shared import envelope, pipeline, settle
-from shared.accept import accept
+from shared.accept import accept_all
 from shared.adapters.local.services import LocalServices
 from shared.envelope import Push
 from shared.errors import Malformed, MasklineError, Rejected
 from shared.events import FINALIZED, Uploaded
+from shared.gathering import Gathering
 from shared.logs import Log
+from shared.outcomes import at_once
 from shared.ports import Document, Messages, ObjectInfo, Waiting
 from shared.prediction import COLLECTION, State
 from shared.runtime import Runtime
@@ -43,6 +46,7 @@ from tests.chaos.faults import Fault, FaultyDocuments, FaultyObjects, FaultyServ
 from tests.chaos.history import RANK
 from tests.chaos.memory import MemoryDocuments, MemoryObjects
 from tests.chaos.virtual import BEGIN, Loop, blocking, wait
+from tests.domain import OneByOne
 
 T = TypeVar("T")
 FIRST, LAST = "accept", "settle"
@@ -118,8 +122,24 @@ class Process:
         return task.result() if task.done() else UNREACHABLE
 
 
+class ThreadlessGathering(Gathering[Uploaded, None]):
+    """Its work as a task that goes on when nobody waits for it any more, as a thread does."""
+
+    world: Simulation
+
+    async def _worked(self, items: Sequence[Uploaded]) -> Sequence[Exception | None]:
+        task = asyncio.ensure_future(blocking(at_once, self._work, items))
+        self.world.tasks.append(task)
+        return await asyncio.shield(task)
+
+
 class Function(Process):
     """accept or settle: blocking code behind an HTTP server."""
+
+    def __init__(self, world: Simulation, stage: str) -> None:
+        super().__init__(world, stage)
+        self._accepting = ThreadlessGathering(partial(accept_all, self.runtime, _QUIET))
+        self._accepting.world = world
 
     async def push(self, delivery: Push) -> tuple[int, float]:
         return await self.answer(self._run(delivery))
@@ -128,7 +148,7 @@ class Function(Process):
         try:
             if self.stage == FIRST:
                 event = Uploaded.from_message(delivery.data, delivery.attributes)
-                await blocking(accept, self.runtime, event, _QUIET)
+                await self._accepting.run(event)
             else:
                 await blocking(settle.settle, self.runtime, delivery, _QUIET)
         except Malformed:
@@ -215,7 +235,7 @@ class Container(Process):
             self.dead.set_result(None)
 
 
-class Broker:
+class Broker(OneByOne):
     """The embedded broker's own queues and routes, with pushes that are calls."""
 
     def __init__(self, world: Simulation) -> None:

@@ -69,6 +69,26 @@ def test_nothing_is_lost_among_many_publishers(queue: Queue) -> None:
     assert {delivered(queue, message_id)[0][1].data for message_id in ids} == {str(n).encode() for n in range(60)}
 
 
+def test_many_at_once_arrive_like_one_after_the_other(queue: Queue) -> None:
+    lanes = ["interactive", "bulk"] * 60
+    messages = [(str(number).encode(), lane(name)) for number, name in enumerate(lanes)]
+    ids = queue.topics.publish_all("segment", messages)
+    assert len({str(one) for one in ids}) == 120
+    for message_id, name, (data, attributes) in zip(ids, lanes, messages, strict=True):
+        [(_, push)] = delivered(queue, str(message_id))
+        assert (push.data, push.attributes) == (data, attributes)
+        assert push.subscription.rpartition("/")[2] == f"segment-stable-{name}"
+    assert list(queue.topics.publish_all("segment", [])) == []
+
+
+def test_of_many_only_the_bad_one_is_refused(queue: Queue) -> None:
+    about = {"eventType": "OBJECT_FINALIZE"}
+    ids = queue.topics.publish_all("uploads", [(b"a", about), (b"", {}), (b"c", about)])
+    assert isinstance(ids[1], Malformed)
+    for number, data in ((0, b"a"), (2, b"c")):
+        assert [push.data for _, push in delivered(queue, str(ids[number]))] == [data]
+
+
 def test_a_message_of_nothing_is_malformed(queue: Queue) -> None:
     with pytest.raises(Malformed):
         queue.topics.publish("uploads", b"", {})
@@ -77,3 +97,5 @@ def test_a_message_of_nothing_is_malformed(queue: Queue) -> None:
 def test_a_topic_that_does_not_exist_is_for_a_person(queue: Queue) -> None:
     with pytest.raises(Misconfigured, match="nobody-made-this"):
         queue.topics.publish("nobody-made-this", b"{}", {})
+    outcomes = queue.topics.publish_all("nobody-made-this", [(b"{}", {})] * 2)
+    assert [type(outcome) for outcome in outcomes] == [Misconfigured] * 2

@@ -39,11 +39,10 @@ class Unpacked:
     def serving(self, behind: Backends) -> Iterator[Running]:
         """Under functions-framework, as the platform starts it. It also writes down what it imports."""
         row = pipeline.load().stages[self.stage]
-        framework = {"FUNCTION_USE_ASGI": "true"} if row.signature == "http" else {"THREADS": str(row.concurrency)}
         port = free_port()
         command = [str(self.python), "-X", "importtime", "-m", "functions_framework", "--host", "127.0.0.1"]
         options = ["--port", str(port), "--target", row.entry, "--signature-type", row.signature]
-        environment = clean() | behind.environment(self.stage) | framework
+        environment = clean() | behind.environment(self.stage) | row.server
         log = self.folder.with_suffix(".imports")
         with log.open("w") as errors:
             process = subprocess.Popen(

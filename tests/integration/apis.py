@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from shared.adapters.local.objects import LocalObjects
 from shared.adapters.local.services import LocalServices
 from shared.api.app import Api
 from shared.logs import Log
+from shared.ports import Message
 from shared.prediction import Phase, Prediction, State
 from shared.runtime import Runtime
 from shared.settings import Settings
@@ -30,6 +31,9 @@ class NoTopics:
     """The API publishes nothing."""
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
+        raise AssertionError("the API publishes nothing")
+
+    def publish_all(self, topic: str, messages: Sequence[Message]) -> Sequence[str | Exception]:
         raise AssertionError("the API publishes nothing")
 
 

@@ -23,7 +23,7 @@ def healthy(port: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("stage", ["settle", "api"])  # a threaded worker, an asynchronous one
+@pytest.mark.parametrize("stage", ["settle", "api", "accept"])  # a threaded worker, asynchronous ones
 def test_a_killed_master_takes_its_worker_with_it(tmp_path: Path, stage: str) -> None:
     port = free_port()
     command = [sys.executable, "-m", "local.function", stage, "--port", str(port)]

@@ -10,30 +10,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import functions_framework
 import pytest
-from flask.testing import FlaskClient
 
 from shared.adapters.local import topics
 from shared.events import Uploaded
 from shared.prediction import Reason, State
 from shared.runtime import runtime
+from tests import functions
 from tests.domain import PHOTO, copied_id
 from tests.events import golden
 from tests.integration.containers import Broker, broker, free_port
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
 class Function:
     """One function, its data folder's stores, and the queue that it publishes to."""
 
-    http: FlaskClient
+    http: functions.Function
     queue: Broker
 
     def push(self, event: Any) -> int:
-        return self.http.post("/", json=event).status_code
+        return self.http.post(event)
 
     def state(self, prediction_id: str) -> State | None:
         snapshot = runtime().store.get(prediction_id)
@@ -66,18 +63,12 @@ def forget_runtime() -> None:
 
 @pytest.fixture
 def accept(queue: Broker) -> Function:
-    return function("accept", "on_upload", queue)
+    return Function(functions.function("accept"), queue)
 
 
 @pytest.fixture
 def settle(queue: Broker) -> Function:
-    return function("settle", "on_sweep", queue)
-
-
-def function(stage: str, entry: str, queue: Broker) -> Function:
-    source = str(ROOT / "functions" / stage / "main.py")
-    app = functions_framework.create_app(entry, source, "cloudevent")  # type: ignore[no-untyped-call]
-    return Function(app.test_client(), queue)
+    return Function(functions.function("settle"), queue)
 
 
 def uploaded(generation: int | None = None) -> tuple[Any, Uploaded]:
@@ -130,14 +121,13 @@ def test_malformed_notifications_are_logged_and_acked(
 
 
 def test_what_is_no_push_is_refused(accept: Function) -> None:
-    assert accept.http.post("/", json={"hello": "world"}).status_code == 400
+    assert accept.push({"hello": "world"}) == 400
 
 
 def test_while_the_queue_is_down_the_notification_comes_again(
     accept: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(topics, "_ATTEMPTS", 2)
-    accept.http.application.config["PROPAGATE_EXCEPTIONS"] = False
     event, name = stored()
     forget_runtime()
     monkeypatch.setenv("MASKLINE_BROKER_URL", f"http://127.0.0.1:{free_port()}")

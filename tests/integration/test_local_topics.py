@@ -1,24 +1,24 @@
-"""Threads that publish at the same time share a request to the broker, and nothing else."""
+"""Messages that are published together share a request to the broker, and nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared.adapters.local import topics as module
 from shared.adapters.local.topics import LocalTopics
-from shared.errors import Malformed, Misconfigured
+from shared.errors import Malformed, Misconfigured, Retryable
 from tests.contract.queues import local_queue
-from tests.integration.containers import wait_for
+from tests.integration.containers import free_port
 
 LANE = {"arm": "stable", "lane": "bulk"}
 
 
-def test_those_who_wait_share_a_request_but_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with local_queue(tmp_path) as queue, ThreadPoolExecutor(8) as pool:
+def test_they_share_a_request_but_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with local_queue(tmp_path) as queue:
         topics = queue.topics
         assert isinstance(topics, LocalTopics)
         sent: list[int] = []
@@ -29,19 +29,23 @@ def test_those_who_wait_share_a_request_but_not_an_error(tmp_path: Path, monkeyp
             return published(topic, rows)
 
         monkeypatch.setattr(topics, "_published", counted)
-        topics._turns.take()  # a request is under way
-        good = [pool.submit(topics.publish, "segment", str(n).encode(), LANE) for n in range(4)]
-        wait_for(lambda: len(topics._turns._waiting) == 4, "four in line")
-        topics._turns.leave()
-        assert len({future.result(20) for future in good}) == 4
-        assert sent == [4]
+        good = topics.publish_all("segment", [(str(number).encode(), LANE) for number in range(150)])
+        assert len({str(one) for one in good}) == 150
+        assert not any(isinstance(one, Exception) for one in good)
+        assert sent == [100, 50]
 
-        topics._turns.take()
-        mixed: list[Future[str]] = [pool.submit(topics.publish, "segment", b"x", LANE) for _ in range(2)]
-        empty = pool.submit(topics.publish, "segment", b"", {})
-        nowhere = pool.submit(topics.publish, "nobody-made-this", b"x", {})
-        wait_for(lambda: len(topics._turns._waiting) == 4, "four in line")
-        topics._turns.leave()
-        assert len({future.result(20) for future in mixed}) == 2
-        assert isinstance(empty.exception(20), Malformed)
-        assert isinstance(nowhere.exception(20), Misconfigured)
+        first, empty, last = topics.publish_all("segment", [(b"x", LANE), (b"", {}), (b"x", LANE)])
+        assert isinstance(empty, Malformed)
+        assert isinstance(first, str)
+        assert isinstance(last, str)
+        assert sent == [100, 50, 3, 1, 1, 1]
+
+        nowhere = topics.publish_all("nobody-made-this", [(b"x", LANE)] * 2)
+        assert [type(one) for one in nowhere] == [Misconfigured] * 2
+
+
+def test_while_nobody_answers_all_of_them_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ATTEMPTS", 2)
+    topics = LocalTopics(f"http://127.0.0.1:{free_port()}", "maskline")
+    outcomes = topics.publish_all("segment", [(b"x", LANE)] * 3)
+    assert [type(one) for one in outcomes] == [Retryable] * 3

@@ -35,6 +35,7 @@ from shared.logs import Log
 from shared.prediction import Phase, Prediction, State
 from shared.runtime import Runtime, connect
 from shared.settings import Settings
+from tests.domain import OneByOne
 from tests.integration.containers import PATIENCE
 
 MANIFEST = Manifest("toy", "1", "compact-v1", (), 64, 2, {})
@@ -76,7 +77,7 @@ def queued(runtime: Runtime, **changes: Any) -> Prediction:
 
 
 @dataclass
-class Queue:
+class Queue(OneByOne):
     """Remembers which topics were published to."""
 
     published: list[str] = field(default_factory=list)

@@ -18,12 +18,13 @@ from shared.logs import Log
 from shared.prediction import Phase, Prediction, State
 from shared.runtime import Runtime, connect
 from shared.settings import Settings
+from tests.domain import OneByOne
 
 MODEL = {"name": "toy", "version": "1", "classes": []}
 QUIET = Log("accept", write=lambda line: None)
 
 
-class Topic(list[str]):
+class Topic(OneByOne, list[str]):
     """Remembers what was published on any topic."""
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:

@@ -1,19 +1,21 @@
-"""Calls that gather share what surrounds them, and nothing else."""
+"""Those that gather share the work, and nothing else."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from inference_container.admission import Admission
-from inference_container.gathering import Gathering
 from inference_container.server import pause_of
 from shared.errors import Conflict, Retryable
+from shared.gathering import Gathering
+from shared.outcomes import together
 
 
 class Block:
@@ -24,8 +26,11 @@ class Block:
         self.threads: set[int] = set()
         self._failing = failing
 
+    def gathering(self, pause: Callable[[], float] = lambda: 0.0) -> Gathering[Any, Any]:
+        return Gathering(lambda calls: together(self.around, lambda call: call(), calls), pause)
+
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def around(self) -> Iterator[None]:
         self.groups.append([])
         self.threads.add(threading.get_ident())
         yield
@@ -34,6 +39,8 @@ class Block:
 
     def make(self, what: Any) -> Any:
         self.groups[-1].append(what)
+        if isinstance(what, threading.Event):
+            return what.wait(20)
         if isinstance(what, Exception):
             raise what
         return what
@@ -43,8 +50,8 @@ def gathered(block: Block, *calls: Any) -> list[Any]:
     """All asked for at once."""
 
     async def run() -> list[Any]:
-        gathering = Gathering(block.together, lambda: 0.0)
-        return await asyncio.gather(*(gathering.run(block.make, one) for one in calls), return_exceptions=True)
+        gathering = block.gathering()
+        return await asyncio.gather(*(gathering.run(partial(block.make, one)) for one in calls), return_exceptions=True)
 
     return asyncio.run(run())
 
@@ -66,29 +73,40 @@ def test_a_block_that_fails_fails_all_of_its_calls() -> None:
     assert [type(answer) for answer in answers] == [Retryable] * 3
 
 
+def test_work_that_fails_as_a_whole_is_everybodys_error() -> None:
+    def work(items: Sequence[int]) -> Sequence[int]:
+        raise Retryable("nothing can be done")
+
+    async def run() -> list[Any]:
+        gathering = Gathering(work)
+        return [*await asyncio.gather(gathering.run(1), gathering.run(2), return_exceptions=True)]
+
+    assert [type(answer) for answer in asyncio.run(run())] == [Retryable] * 2
+
+
 def test_what_comes_meanwhile_is_the_next_group() -> None:
     block, go = Block(), threading.Event()
 
     async def run() -> list[Any]:
-        gathering = Gathering(block.together, lambda: 0.0)
-        first = asyncio.create_task(gathering.run(go.wait, 20))
+        gathering = block.gathering()
+        first = asyncio.create_task(gathering.run(partial(block.make, go)))
         while not block.groups:
             await asyncio.sleep(0.001)
-        rest = [asyncio.create_task(gathering.run(block.make, number)) for number in range(3)]
+        rest = [asyncio.create_task(gathering.run(partial(block.make, number))) for number in range(3)]
         await asyncio.sleep(0)
         go.set()
         return await asyncio.gather(first, *rest)
 
     assert asyncio.run(run()) == [True, 0, 1, 2]
-    assert block.groups == [[], [0, 1, 2]]
+    assert block.groups == [[go], [0, 1, 2]]
 
 
 def test_who_is_cancelled_in_time_is_not_made() -> None:
     block = Block()
 
     async def run() -> list[Any]:
-        gathering = Gathering(block.together, lambda: 0.0)
-        tasks = [asyncio.create_task(gathering.run(block.make, number)) for number in range(3)]
+        gathering = block.gathering()
+        tasks = [asyncio.create_task(gathering.run(partial(block.make, number))) for number in range(3)]
         await asyncio.sleep(0)  # all have asked
         tasks[1].cancel()
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -103,9 +121,9 @@ def test_a_gathering_works_again_after_it_was_empty() -> None:
     block = Block()
 
     async def run() -> None:
-        gathering = Gathering(block.together, lambda: 0.001)
+        gathering = block.gathering(lambda: 0.001)
         for number in range(3):
-            assert await gathering.run(block.make, number) == number
+            assert await gathering.run(partial(block.make, number)) == number
 
     asyncio.run(run())
     assert block.groups == [[0], [1], [2]]

@@ -17,6 +17,7 @@ from shared.errors import Misconfigured
 from shared.logs import Log
 from shared.settings import Settings
 from tests.contract.subscriber import STAGES
+from tests.domain import OneByOne
 
 SETTINGS = Settings.from_env({"MASKLINE_DATA": str(Path("nowhere"))})
 ENDPOINTS = {stage: f"http://127.0.0.1:1/{stage}" for stage in STAGES}
@@ -61,7 +62,7 @@ def test_topics_come_before_what_points_at_them() -> None:
     assert paths == sorted(paths, reverse=True)
 
 
-class Emulator:
+class Emulator(OneByOne):
     """Forgets its topics when told to, and remembers the ticks."""
 
     def __init__(self) -> None:

@@ -52,7 +52,7 @@ variable "invoker" {
 locals {
   public_ingress = var.balanced ? "ALLOW_INTERNAL_AND_GCLB" : "ALLOW_ALL"
 
-  # The framework's own: an async server for HTTP, as many threads as requests for events.
+  # The framework's own: an async server for async functions, as many threads as requests for the others.
   framework = var.stage.signature == "http" ? { FUNCTION_USE_ASGI = "true" } : { THREADS = tostring(var.stage.concurrency) }
 }
 
