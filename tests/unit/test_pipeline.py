@@ -57,6 +57,7 @@ def test_the_table_the_folders_and_the_local_profile_have_the_same_functions() -
         (("subscriptions", "accept-uploads", "stage"), "nobody", "stage 'nobody'"),
         (("subscriptions", "accept-uploads", "max_delivery_attempts"), 3, "5 to 100"),
         (("subscriptions", "segment-stable-bulk", "ack_deadline"), "someday", "'someday'"),
+        (("stages", "accept", "public"), True, "'accept' is open to everybody"),
         (("stages", "settle", "entry"), "on_upload", "different names"),
         (("stages", "settle", "identity"), "accept", "identity of its own"),
         (("jobs", "train", "identity"), "segment", "identity of its own"),
