@@ -3,7 +3,7 @@
     python -m benchmarks.variant NAME FOLDER         # one forward, then answers lines of its input with a line each
     python -m benchmarks.variant package FOLDER build
 
-FOLDER holds `photos.npy`, uint8 (n, h, w, 3) pixels of one shape, and gets what is built and found.
+FOLDER holds `photos`, uint8 (n, h, w, 3) pixels of one shape, and gets what is built and found.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from torch import Tensor
 
 from inference_container import bundle
@@ -26,6 +28,7 @@ from inference_container.readout import class_ids
 
 Forward = Callable[[Tensor], Tensor]  # uint8 (n, 3, h, w), channels last -> logits
 PACKAGE = "package.pt2"
+PHOTOS = "photos"
 LARGEST = 64  # photos in a batch that the package is built for
 
 
@@ -100,7 +103,7 @@ def answer(name: str, folder: Path) -> None:
         if work == "speed":
             _say({"cpu_ms": speed(forward, photos(int(numbers[0])), float(numbers[1]))})
         else:
-            np.save(folder / f"{name}.npy", maps(forward, folder))
+            keep(folder / name, maps(forward, folder))
             _say({})
 
 
@@ -116,18 +119,28 @@ def speed(forward: Forward, photos: Tensor, seconds: float) -> float:
 
 def maps(forward: Forward, folder: Path) -> Any:
     """Class ids of every photo, one by one: uint8 (n, h, w)."""
-    stride, photos = read_manifest(STARTER).output_stride, np.load(folder / "photos.npy", mmap_mode="r")
-    return np.concatenate([class_ids(forward(_tensor(photos[at : at + 1])), stride) for at in range(len(photos))])
+    stride, photos = read_manifest(STARTER).output_stride, kept(folder / PHOTOS)
+    count = photos.get_shape()[0]
+    return np.concatenate([class_ids(forward(_tensor(photos[at : at + 1])), stride) for at in range(count)])
 
 
 def _photos(folder: Path) -> Callable[[int], Tensor]:
     """The first of them; a start should not pay for reading them all."""
-    photos = np.load(folder / "photos.npy", mmap_mode="r")
+    photos = kept(folder / PHOTOS)
     return lambda count: _tensor(photos[:count])
 
 
 def _tensor(photos: Any) -> Tensor:
     return torch.from_numpy(np.array(photos)).permute(0, 3, 1, 2)
+
+
+def keep(path: Path, array: Any) -> None:
+    save_file({"array": np.ascontiguousarray(array)}, path)
+
+
+def kept(path: Path) -> Any:
+    """Parts of it by slicing; what is not asked for is not read."""
+    return safe_open(path, "np").get_slice("array")  # type: ignore[no-untyped-call]
 
 
 def _say(found: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ import numpy as np
 from benchmarks.photos import photos
 from benchmarks.processes import Busy, family_memory_mb
 from benchmarks.report import finish, spread
-from benchmarks.variant import PACKAGE, VARIANTS
+from benchmarks.variant import PACKAGE, PHOTOS, VARIANTS, keep, kept
 from benchmarks.variant_quality import agreement, at_model_size, labelled, points, scored
 from inference_container.architectures import int8
 from inference_container.decode import decode
@@ -114,7 +114,7 @@ def prepared(folder: Path, data: Path, seconds: float) -> Bench:
     made = [decode(one, size).pixels for one in photos(COUNT, MADE)]
     chosen = list(labelled(data, made[0].shape[1::-1], size))
     pixels = [at_model_size(entry, size) for entry in chosen]
-    np.save(folder / "photos.npy", np.stack([*made, *pixels]))
+    keep(folder / PHOTOS, np.stack([*made, *pixels]))
     _say(f"{len(made)} made and {len(chosen)} labelled photos of {made[0].shape[1]}x{made[0].shape[0]} px")
     return Bench(folder, list(available()), chosen, seconds)
 
@@ -194,7 +194,7 @@ def _environ(folder: Path, name: str) -> dict[str, str]:
 
 
 def compared(bench: Bench) -> dict[str, dict[str, Any]]:
-    maps = {name: np.load(bench.folder / f"{name}.npy") for name in bench.names}
+    maps = {name: kept(bench.folder / name)[:] for name in bench.names}
     scores = {name: scored(bench.labelled, found[COUNT:]) for name, found in maps.items()}
     return {name: agreement(maps[name], maps[REFERENCE]) | points(scores, name, REFERENCE) for name in bench.names}
 

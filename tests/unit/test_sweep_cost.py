@@ -4,6 +4,7 @@ written, and listings of a bucket. docs/architecture/05-google-adapters.md has t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,10 @@ class Bill:
         self.writes += 1
         made: Document = self.documents.replace(path, data, version)
         return made
+
+    def together(self) -> AbstractContextManager[object]:
+        block: AbstractContextManager[object] = self.documents.together()
+        return block
 
     def close(self) -> None:
         self.documents.close()

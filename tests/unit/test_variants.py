@@ -32,7 +32,7 @@ def _one_thread() -> None:
 @pytest.fixture(name="folder")
 def with_photos(tmp_path: Path) -> Path:
     draw = np.random.default_rng(1)
-    np.save(tmp_path / "photos.npy", draw.integers(0, 255, (3, 32, 64, 3), np.uint8))
+    variant.keep(tmp_path / variant.PHOTOS, draw.integers(0, 255, (3, 32, 64, 3), np.uint8))
     return tmp_path
 
 
@@ -50,7 +50,7 @@ def test_a_variant_says_when_it_started_how_fast_it_is_and_what_it_sees(
     assert started["cpu_s"] > 0
     assert speed["cpu_ms"] > 0
     assert masks == {}
-    maps = [np.load(folder / f"{name}.npy") for name in ("trained", "folded")]
+    maps = [variant.kept(folder / name)[:] for name in ("trained", "folded")]
     assert maps[0].shape == (3, 32, 64)
     assert equal(*maps)["equal_pixels_worst"] > 0.99
 
