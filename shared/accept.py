@@ -48,8 +48,14 @@ def accept_all(runtime: Runtime, log: Log, events: Sequence[Uploaded]) -> list[E
     """Each event's error, if it has one: that event must come again, whatever became of the others.
 
     Step by step for all of them, so that they share what is dear. No photo is looked at while the store is locked, and
-    nothing is published before its record is durable.
+    nothing is published before its record is durable. Copies of an event are one.
     """
+    distinct = list(dict.fromkeys(events))
+    failed = dict(zip(distinct, _accepted(runtime, log, distinct), strict=True))
+    return [failed[event] for event in events]
+
+
+def _accepted(runtime: Runtime, log: Log, events: Sequence[Uploaded]) -> list[Exception | None]:
     decided = each(partial(_decide, runtime, log), events)
     recorded = _record_all(runtime, decided)
     for before, after in zip(decided, recorded, strict=True):

@@ -70,7 +70,7 @@ def peak(capacity: Capacity, instances: int) -> float:
 
 def instances(capacity: Capacity, peak_images_per_s: float, quota: int) -> int:
     """Instances for a peak, as far as the quota goes; one at least."""
-    wanted = math.ceil(peak_images_per_s / (capacity.images_per_s * UTILISATION))
+    wanted = math.ceil(round(peak_images_per_s / (capacity.images_per_s * UTILISATION), 9))  # Terraform counts exactly
     return max(1, min(quota, wanted))
 
 

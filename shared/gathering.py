@@ -46,7 +46,10 @@ class Gathering(Generic[T, R]):
                 await asyncio.sleep(self._pause())
                 group = [(item, answer) for item, answer in self._waiting if not answer.done()]
                 self._waiting = []
-                await self._serve(group)
+                try:
+                    await self._serve(group)
+                except Exception as error:  # the work's own, not an item's: nobody is left waiting
+                    _fail(group, error)
         finally:
             self._groups = None
 
@@ -63,3 +66,10 @@ class Gathering(Generic[T, R]):
     async def _worked(self, items: Sequence[T]) -> Sequence[R | Exception]:
         work = partial(at_once, self._work, items)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _fail(group: Sequence[tuple[T, asyncio.Future[R]]], error: Exception) -> None:
+    failure = RuntimeError(f"the work for a group broke off ({type(error).__name__})")
+    for _, answer in group:
+        if not answer.done():
+            answer.set_exception(failure)

@@ -49,7 +49,10 @@ def check(settings: Settings, authorizations: Sequence[str], host: str) -> None:
 
 
 async def check_headers(settings: Settings, headers: Headers) -> None:
-    """`check` on an event loop; where a token might have to be verified with keys from afar, in a thread."""
+    """`check` on an event loop; where a token might have to be verified with keys from afar, in a thread. No page in a
+    browser pushes: one machine knows no tokens, and must not take events from whatever page is open on it."""
+    if "origin" in headers:
+        raise Denied(_REFUSED)
     if settings.profile == "gcp":
         import asyncio
 

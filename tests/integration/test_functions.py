@@ -124,6 +124,10 @@ def test_what_is_no_push_is_refused(accept: Function) -> None:
     assert accept.push({"hello": "world"}) == 400
 
 
+def test_no_page_in_a_browser_can_push(accept: Function) -> None:
+    assert accept.http.post(golden("uploaded.push"), {"origin": "https://example.com"}) == 403
+
+
 def test_while_the_queue_is_down_the_notification_comes_again(
     accept: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:

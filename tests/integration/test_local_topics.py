@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,14 @@ def test_while_nobody_answers_all_of_them_come_again(monkeypatch: pytest.MonkeyP
     topics = LocalTopics(f"http://127.0.0.1:{free_port()}", "maskline")
     outcomes = topics.publish_all("segment", [(b"x", LANE)] * 3)
     assert [type(one) for one in outcomes] == [Retryable] * 3
+
+
+def test_whoever_waited_while_the_queue_was_given_up_does_not_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ATTEMPTS", 1)
+    topics = LocalTopics(f"http://127.0.0.1:{free_port()}", "maskline")
+    asked: list[str] = []
+    monkeypatch.setattr(topics, "_post", lambda path, body: asked.append(path))
+    for given_up in (time.monotonic() + 60, 0.0):  # after this thread asked, and before
+        topics._failed_at = given_up
+        assert [type(one) for one in topics.publish_all("segment", [(b"x", LANE)] * 2)] == [Retryable] * 2
+    assert len(asked) == 1

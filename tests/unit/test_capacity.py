@@ -61,6 +61,14 @@ def test_instances_cover_the_peak_with_room_and_stop_at_the_quota() -> None:
     assert [capacity.instances(measured, peak, 8) for peak in (0, 100, 200, 10_000)] == [1, 1, 2, 8]
 
 
+@pytest.mark.parametrize("images_per_s", range(1, 300))
+def test_a_peak_that_instances_just_serve_takes_no_further_one(images_per_s: int) -> None:
+    measured = Capacity(images_per_s, 0.1, 1)
+    peaks = [images_per_s * 7 * count / 10 for count in (1, 2, 3)]  # as exact as Terraform counts
+    assert [capacity.instances(measured, peak, 9) for peak in peaks] == [1, 2, 3]
+    assert [capacity.instances(measured, peak + 0.001, 9) for peak in peaks] == [2, 3, 4]
+
+
 @given(CAPACITIES, st.floats(1, 10_000))
 def test_instances_are_as_many_as_serve_the_peak_and_no_more(measured: Capacity, photos: float) -> None:
     enough = capacity.instances(measured, photos, 1_000_000)

@@ -134,3 +134,16 @@ def test_the_pause_grows_with_the_work_that_waits(inside: int, pause: float) -> 
     admission = Admission(2000, 60)
     admission.inside, admission.seconds_per_photo = inside, 0.01
     assert pause_of(admission) == pytest.approx(pause)
+
+
+@pytest.mark.parametrize("work", [lambda items: [1], lambda items: [StopIteration()] * 2])
+def test_work_that_breaks_off_leaves_nobody_waiting(work: Callable[[Sequence[Any]], Any]) -> None:
+    async def run() -> list[Any]:
+        gathering: Gathering[int, int] = Gathering(work)
+        first = asyncio.gather(gathering.run(1), gathering.run(2), return_exceptions=True)
+        outcomes = await asyncio.wait_for(first, 20)
+        return [*outcomes, *await asyncio.wait_for(asyncio.gather(gathering.run(3), return_exceptions=True), 20)]
+
+    outcomes = asyncio.run(run())
+    assert len(outcomes) == 3
+    assert isinstance(outcomes[1], RuntimeError)

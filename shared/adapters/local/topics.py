@@ -32,6 +32,7 @@ class LocalTopics:
         self._project = project
         self._connection = http.client.HTTPConnection(urlsplit(broker_url).netloc, timeout=_TIMEOUT)
         self._lock = threading.Lock()
+        self._failed_at = 0.0  # s: when the broker was last given up
 
     def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> str:
         """The message id once the broker has it on disk.
@@ -46,7 +47,10 @@ class LocalTopics:
 
     def publish_all(self, topic: str, messages: Sequence[Message]) -> list[str | Exception]:
         rows = [{"data": base64.b64encode(data).decode(), "attributes": dict(about)} for data, about in messages]
+        asked_at = time.monotonic()
         with self._lock:
+            if asked_at < self._failed_at:  # while this thread waited: its own attempts would end as those did
+                return [_unreachable()] * len(rows)
             parts = [self._sent(topic, rows[first : first + _MOST]) for first in range(0, len(rows), _MOST)]
         return [outcome for part in parts for outcome in part]
 
@@ -71,7 +75,8 @@ class LocalTopics:
                 raise Misconfigured(f"the topic {topic!r} does not exist") from None
             if answer is not None and len(answer) == len(messages):
                 return answer
-        raise Retryable("the queue cannot be reached now")
+        self._failed_at = time.monotonic()
+        raise _unreachable()
 
     def close(self) -> None:
         """The next publish opens it again."""
@@ -90,3 +95,7 @@ class LocalTopics:
         if response.status in _REFUSED:
             raise _REFUSED[response.status](f"the queue refused the message ({response.status})")
         return [str(one) for one in json.loads(answer)["messageIds"]] if response.status == 200 else None
+
+
+def _unreachable() -> Retryable:
+    return Retryable("the queue cannot be reached now")
