@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from examine_cloud(settings)
         return
     yield _checked("data folder", lambda: _data(settings), "choose another folder with --data")
-    yield _capacity(settings)
+    with suppress(Misconfigured):  # of pipeline.yaml, which has its finding already
+        yield _capacity(settings, pipeline.load().capacity["local"])
     if settings.profile == "emulator":
         yield _checked("emulators", _emulators, "install what is missing, or use the local profile")
 
@@ -118,10 +120,9 @@ def _model(settings: Settings) -> str:
     return f"{manifest.name} {manifest.version} ({manifest.architecture}): {names}"
 
 
-def _capacity(settings: Settings) -> Finding:
+def _capacity(settings: Settings, base: capacity.Capacity) -> Finding:
     """Never a failure: what was measured on this machine may have been another day's load."""
-    base, inside = pipeline.load().capacity["local"], settings.instance_capacity
-    rows = _ledgers(settings)
+    inside, rows = settings.instance_capacity, _ledgers(settings)
     found = capacity.observed(base, inside, rows)
     times = capacity.Times(settings.work_budget_seconds, settings.lease_seconds, settings.ack_deadline_seconds)
     wrong = list(capacity.complaints(found, inside, settings.max_batch, times))

@@ -137,6 +137,7 @@ def parse(raw: Any) -> Pipeline:
         raise Misconfigured(f"pipeline.yaml does not have the agreed form: {error}") from None
     problems = [
         *_bad_timings(pipeline),
+        *_bad_capacity(pipeline),
         *_bad_subscriptions(pipeline),
         *_bad_names(pipeline),
         *_bad_schedules(pipeline),
@@ -155,6 +156,16 @@ def _bad_timings(pipeline: Pipeline) -> list[str]:
             problems.append(f"{profile}: ack_deadline must be at least 1.5 x lease")
         if not 0 < t.retry_min <= t.retry_max:
             problems.append(f"{profile}: a retry policy needs 0 < retry_min <= retry_max")
+    return problems
+
+
+def _bad_capacity(pipeline: Pipeline) -> list[str]:
+    problems = [
+        f"{profile}: no capacity was measured" for profile in pipeline.timings.keys() - pipeline.capacity.keys()
+    ]
+    for profile, capacity in pipeline.capacity.items():
+        if not capacity.images_per_s > 0:
+            problems.append(f"{profile}: an instance does more than 0 images_per_s")
     return problems
 
 

@@ -23,6 +23,7 @@ from inference_container.manifest import STARTER
 from local.stack import free_ports
 from shared import settings
 from shared.adapters.local.documents import LocalDocuments
+from shared.errors import Misconfigured
 from shared.limits import MAX_BYTES
 from shared.settings import Settings
 from tests.domain import PHOTO, world
@@ -164,6 +165,19 @@ def test_the_doctor_finds_this_checkout_healthy(capsys: pytest.CaptureFixture[st
     rows = findings(capsys)
     assert all(row["ok"] and not row["next"] for row in rows.values())
     assert {"python", "packages", "pipeline", "model", "data folder"} <= rows.keys()
+
+
+def test_the_doctor_goes_on_when_the_pipeline_is_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise Misconfigured("pipeline.yaml does not have the agreed form")
+
+    monkeypatch.setattr("shared.pipeline.load", broken)
+    assert main(["doctor", "--json"]) == 1
+    rows = findings(capsys)
+    assert [name for name, row in rows.items() if not row["ok"]] == ["pipeline"]
+    assert "data folder" in rows
 
 
 def test_the_doctor_names_an_emulator_in_production(

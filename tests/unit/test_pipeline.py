@@ -52,6 +52,8 @@ def test_the_table_the_folders_and_the_local_profile_have_the_same_functions() -
         (("timings", "local", "work_budget"), 30, "work_budget must be below lease"),
         (("timings", "gcp", "ack_deadline"), 200, "ack_deadline must be at least"),
         (("timings", "local", "retry_min"), 0, "retry policy"),
+        (("capacity", "gcp", "images_per_s"), 0, "more than 0 images_per_s"),
+        (("capacity",), {}, "local: no capacity"),
         (("subscriptions", "accept-uploads", "topic"), "nowhere", "topic 'nowhere'"),
         (("subscriptions", "accept-uploads", "dead_letter"), "nowhere", "dead-letter topic 'nowhere'"),
         (("subscriptions", "accept-uploads", "stage"), "nobody", "stage 'nobody'"),
