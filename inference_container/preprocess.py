@@ -14,7 +14,7 @@ Shape = tuple[int, int]  # (w, h) in px
 Box = tuple[float, float, float, float]  # left, top, right, bottom in px
 Resize = Callable[[Image.Image, Shape, Box], Image.Image]
 
-GAP = 2.0  # what is larger than so many times its target is reduced by a whole factor first
+GAP = 2.0  # a picture is first reduced by a whole factor that leaves it so many times its target
 
 
 def resize(image: Image.Image, shape: Shape, box: Box) -> Image.Image:

@@ -22,7 +22,7 @@ def decode(data: bytes, input_size: int) -> Photo:
 def resize(image: Image.Image, shape: Shape, box: Box) -> Image.Image:
     """As `preprocess.resize`, of RGB; `box` begins at (0, 0)."""
     wanted = box[2:]
-    reduced = any(side / target >= GAP for side, target in zip(wanted, shape, strict=True))  # first; seldom here
+    reduced = any(side / target >= GAP for side, target in zip(wanted, shape, strict=True))  # perhaps, and first
     kept = any(a == b != c for a, b, c in zip(image.size, shape, wanted, strict=True))  # torch would ignore the box
     if reduced or kept:
         return preprocess.resize(image, shape, box)
